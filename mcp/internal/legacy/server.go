@@ -1,0 +1,303 @@
+package legacy
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+// Method names that only revisions with sessions have.
+const (
+	methodInitialize  = "initialize"
+	methodPing        = "ping"
+	methodSetLevel    = "logging/setLevel"
+	methodSubscribe   = "resources/subscribe"
+	methodUnsubscribe = "resources/unsubscribe"
+)
+
+// IsInitialize reports whether msg is the request that opens a session (MCP 2025-11-25, basic/lifecycle).
+func IsInitialize(msg *jsonrpc.Message) bool {
+	return msg.Kind == jsonrpc.Request && msg.Method == methodInitialize
+}
+
+// errCancelled is the cause of a context that notifications/cancelled ended.
+var errCancelled = errors.New("legacy: the client cancelled the request")
+
+// Session is what one client of a revision with sessions has said so far. It is
+// safe for concurrent use, holds no goroutine, and must be closed.
+type Session struct {
+	handler      mcp.Handler
+	version      mcp.Version
+	principal    mcp.Principal
+	clientInfo   []byte
+	capabilities []byte
+
+	mu     sync.Mutex
+	closed bool
+	level  mcp.LogLevel                       // what the client wants to be told
+	calls  map[string]context.CancelCauseFunc // request id -> ends the call; nil when idle
+	out    mcp.Sink                           // takes what belongs to no request; nil while detached
+	lists  *listen                            // changes of lists; nil while detached
+	uris   map[string]*listen                 // resource URI -> its updates; nil without subscriptions
+}
+
+// New answers an initialize request: it returns the session and the
+// InitializeResult. A client that asks for a revision without sessions, or an
+// unknown one, is offered the latest with them (MCP 2025-11-25, basic/lifecycle,
+// Version Negotiation). msg is not kept. The error is for the client.
+func New(ctx context.Context, h mcp.Handler, msg *jsonrpc.Message, p mcp.Principal) (*Session, []byte, *mcp.Error) {
+	requested, ok := jsonrpc.Unquote(jsonrpc.Get(msg.Params, "protocolVersion"))
+	if !ok {
+		return nil, nil, mcp.ErrInvalidParams("Missing params.protocolVersion")
+	}
+	info, caps := jsonrpc.Get(msg.Params, "clientInfo"), jsonrpc.Get(msg.Params, "capabilities")
+	if !isObject(caps) && caps != nil || !isObject(info) && info != nil {
+		return nil, nil, mcp.ErrInvalidParams("params.capabilities or params.clientInfo is not an object")
+	}
+	s := &Session{handler: h, version: mcp.Version(requested), principal: p, level: mcp.LogInfo}
+	if !s.version.Has(mcp.FeatureSession) {
+		s.version = mcp.LatestLegacyVersion
+	}
+	s.version = known(s.version)
+	s.clientInfo = append([]byte(nil), info...)
+	s.capabilities = askable(caps)
+
+	res, err := h.Handle(ctx, &mcp.Request{
+		Method:    mcp.MethodDiscover,
+		Meta:      s.meta(""),
+		ID:        msg.ID,
+		Principal: p,
+	}, mcp.Discard)
+	if err != nil {
+		return nil, nil, mcp.ErrorOf(err)
+	}
+	return s, initializeResult(s.version, res.Body), nil
+}
+
+// known returns the constant equal to v, so that a session does not keep the message alive.
+func known(v mcp.Version) mcp.Version {
+	for _, k := range mcp.Versions() {
+		if k == v {
+			return k
+		}
+	}
+	return mcp.LatestLegacyVersion
+}
+
+// askable returns the client's capabilities without those that answer requests
+// of the server: there is nobody here who could ask on the handler's behalf, and
+// a handler must not count on it.
+func askable(caps []byte) []byte {
+	return jsonrpc.Splice(make([]byte, 0, len(caps)+2), caps,
+		jsonrpc.Member{Key: "elicitation"}, jsonrpc.Member{Key: "sampling"},
+		jsonrpc.Member{Key: "roots"}, jsonrpc.Member{Key: "tasks"})
+}
+
+// initializeResult makes an InitializeResult of a DiscoverResult.
+func initializeResult(v mcp.Version, discovered []byte) []byte {
+	var capabilities, instructions, meta []byte
+	for key, value := range jsonrpc.Members(discovered) {
+		switch key {
+		case "capabilities":
+			capabilities = value
+		case "instructions":
+			instructions = value
+		case "_meta":
+			meta = value
+		}
+	}
+	info := jsonrpc.Get(meta, mcp.MetaServerInfo)
+	if info == nil {
+		info = []byte(`{"name":"unnamed","version":"0"}`) // both are required of the result
+	}
+	dst := append(make([]byte, 0, len(discovered)+64), `{"protocolVersion":`...)
+	dst = jsonrpc.AppendString(dst, v)
+	dst = append(dst, `,"capabilities":`...)
+	dst = jsonrpc.Splice(dst, capabilities, jsonrpc.Member{Key: "extensions"})
+	dst = append(append(dst, `,"serverInfo":`...), info...)
+	if instructions != nil {
+		dst = append(append(dst, `,"instructions":`...), instructions...)
+	}
+	return append(dst, '}')
+}
+
+// Version is the revision that the session speaks.
+func (s *Session) Version() mcp.Version { return s.version }
+
+// Handle answers one request of the client: it appends the response to dst. It
+// returns false, and dst as it was, when the client has cancelled the request
+// and so waits for no response (MCP 2025-11-25, basic/utilities/cancellation).
+// Notifications that belong to the request go to sink while Handle runs.
+func (s *Session) Handle(ctx context.Context, msg *jsonrpc.Message, dst []byte, sink mcp.Sink) ([]byte, bool) {
+	id := callID(msg.ID)
+	ctx, err := s.begin(ctx, id)
+	if err != nil {
+		return appendError(dst, msg.ID, err), true
+	}
+	defer s.end(id)
+
+	body, err := s.answer(ctx, msg, sink)
+	switch {
+	case context.Cause(ctx) == errCancelled:
+		return dst, false
+	case err != nil:
+		return appendError(dst, msg.ID, err), true
+	}
+	return jsonrpc.AppendResult(dst, msg.ID, body), true
+}
+
+func appendError(dst, id []byte, err *mcp.Error) []byte {
+	return jsonrpc.AppendError(dst, id, err.Code, err.Message, err.Data)
+}
+
+// begin enters a call into the calls in flight.
+func (s *Session) begin(ctx context.Context, id string) (context.Context, *mcp.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "The session has ended")
+	}
+	if _, busy := s.calls[id]; busy {
+		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "The request id is in use by a request in flight")
+	}
+	if s.calls == nil {
+		s.calls = make(map[string]context.CancelCauseFunc)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	s.calls[id] = cancel
+	return ctx, nil
+}
+
+func (s *Session) end(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cancel, ok := s.calls[id]; ok {
+		cancel(nil)
+		delete(s.calls, id)
+	}
+	if len(s.calls) == 0 {
+		s.calls = nil // a map never shrinks, and an idle session is to be small
+	}
+}
+
+// callID makes equal ids equal: a string may be spelled in several ways.
+func callID(raw []byte) string {
+	if id := string(raw); !strings.Contains(id, `\`) {
+		return id
+	}
+	text, _ := jsonrpc.Unquote(raw)
+	return `"` + text + `"` // never sent: it only has to be the same for the same text
+}
+
+// answer returns the result of a request.
+func (s *Session) answer(ctx context.Context, msg *jsonrpc.Message, sink mcp.Sink) ([]byte, *mcp.Error) {
+	switch msg.Method {
+	case methodInitialize:
+		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "The session is initialized already")
+	case methodPing:
+		return nil, nil
+	case methodSetLevel:
+		return nil, s.setLevel(msg.Params)
+	case methodSubscribe:
+		return nil, s.subscribe(ctx, msg)
+	case methodUnsubscribe:
+		return nil, s.unsubscribe(msg)
+	case mcp.MethodDiscover, mcp.MethodListen: // not part of the session's revision
+		return nil, mcp.ErrMethodNotFound(msg.Method)
+	}
+	req, problem := s.request(msg)
+	if problem != nil {
+		return nil, problem
+	}
+	if !s.version.Has(mcp.FeatureProgressMessage) {
+		sink = plainProgress{sink}
+	}
+	res, err := s.handler.Handle(ctx, req, sink)
+	if err != nil {
+		return nil, s.downgradeError(msg.Method, mcp.ErrorOf(err))
+	}
+	return s.downgrade(msg.Method, res)
+}
+
+// meta is the metadata of a request of this session.
+func (s *Session) meta(level mcp.LogLevel) mcp.Meta {
+	return mcp.Meta{Version: s.version, ClientInfo: s.clientInfo, Capabilities: s.capabilities, LogLevel: level}
+}
+
+// request makes a stateless request of a request of this session.
+func (s *Session) request(msg *jsonrpc.Message) (*mcp.Request, *mcp.Error) {
+	s.mu.Lock()
+	level := s.level
+	s.mu.Unlock()
+
+	req := &mcp.Request{Method: msg.Method, Params: msg.Params, ID: msg.ID, Principal: s.principal, Meta: s.meta(level)}
+	if msg.Meta != nil {
+		// Only these two: what an old client says of itself it said in initialize.
+		req.Meta.ProgressToken, req.Meta.Raw = mcp.PeekMeta(msg.Meta).ProgressToken, msg.Meta
+	}
+	var raw []byte
+	member := "name"
+	switch msg.Method {
+	case mcp.MethodCallTool, mcp.MethodGetPrompt:
+		raw = msg.Name
+		if msg.Arguments != nil && !isObject(msg.Arguments) {
+			return nil, mcp.ErrInvalidParams("params.arguments is not an object")
+		}
+		req.Arguments = msg.Arguments
+	case mcp.MethodReadResource:
+		raw, member = msg.URI, "uri"
+	default:
+		return req, nil
+	}
+	name, ok := jsonrpc.Unquote(raw)
+	if !ok {
+		return nil, mcp.ErrInvalidParams("params.%s is missing or not a string", member)
+	}
+	req.Name = name
+	return req, nil
+}
+
+func (s *Session) setLevel(params []byte) *mcp.Error {
+	text, _ := jsonrpc.Unquote(jsonrpc.Get(params, "level"))
+	level := mcp.LogLevel(text)
+	if !level.Valid() {
+		return mcp.ErrInvalidParams("params.level is not a log level")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.level = level
+	return nil
+}
+
+// Notified takes a notification of the client. notifications/cancelled ends the
+// request that it names; the others ask for nothing.
+func (s *Session) Notified(msg *jsonrpc.Message) {
+	if msg.Method != mcp.NotificationCancelled {
+		return
+	}
+	id := callID(jsonrpc.Get(msg.Params, "requestId"))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cancel, ok := s.calls[id]; ok {
+		cancel(errCancelled)
+	}
+}
+
+// Close ends the session: its calls are cancelled, its subscriptions end.
+func (s *Session) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, cancel := range s.calls {
+		cancel(context.Canceled)
+	}
+	s.stopLocked(s.lists)
+	for _, l := range s.uris {
+		s.stopLocked(l)
+	}
+	s.lists, s.uris, s.out = nil, nil, nil
+}

@@ -1,0 +1,47 @@
+package mcp
+
+// Method names of requests.
+const (
+	MethodDiscover      = "server/discover"
+	MethodListTools     = "tools/list"
+	MethodCallTool      = "tools/call"
+	MethodListResources = "resources/list"
+	MethodListTemplates = "resources/templates/list"
+	MethodReadResource  = "resources/read"
+	MethodListPrompts   = "prompts/list"
+	MethodGetPrompt     = "prompts/get"
+	MethodComplete      = "completion/complete"
+	MethodListen        = "subscriptions/listen"
+)
+
+// Method names of notifications.
+const (
+	NotificationProgress             = "notifications/progress"
+	NotificationMessage              = "notifications/message"
+	NotificationCancelled            = "notifications/cancelled"
+	NotificationToolsListChanged     = "notifications/tools/list_changed"
+	NotificationPromptsListChanged   = "notifications/prompts/list_changed"
+	NotificationResourcesListChanged = "notifications/resources/list_changed"
+	NotificationResourceUpdated      = "notifications/resources/updated"
+	NotificationAcknowledged         = "notifications/subscriptions/acknowledged"
+)
+
+// cacheable reports whether complete results of method carry caching hints.
+func cacheable(method string) bool {
+	switch method {
+	case MethodDiscover, MethodListTools, MethodListPrompts, MethodListResources, MethodListTemplates, MethodReadResource:
+		return true
+	}
+	return false
+}
+
+// namedBy says which member of params names the target of method: "name", "uri" or "".
+func namedBy(method string) string {
+	switch method {
+	case MethodCallTool, MethodGetPrompt:
+		return "name"
+	case MethodReadResource:
+		return "uri"
+	}
+	return ""
+}
