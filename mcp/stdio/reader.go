@@ -1,0 +1,316 @@
+package stdio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+// Stats counts what a server did that is not as the protocol has it.
+type Stats struct {
+	BadLines             uint64 // lines that are no message
+	LateAnswers          uint64 // answers to calls that are over, or second answers
+	UnknownAnswers       uint64 // answers to calls that never were
+	DroppedNotifications uint64 // for no call in flight, or more than a call could take
+	RefusedRequests      uint64 // requests to the client other than ping
+}
+
+type counters struct{ badLines, lateAnswers, unknownAnswers, dropped, refused atomic.Uint64 }
+
+func (c *counters) read() Stats {
+	return Stats{
+		BadLines:             c.badLines.Load(),
+		LateAnswers:          c.lateAnswers.Load(),
+		UnknownAnswers:       c.unknownAnswers.Load(),
+		DroppedNotifications: c.dropped.Load(),
+		RefusedRequests:      c.refused.Load(),
+	}
+}
+
+// read takes the server's messages until its output ends. It never waits for a
+// sink or for the server to read.
+func (c *Client) read(r io.Reader) error {
+	lines := jsonrpc.NewReader(r, c.opts.Limits)
+	var window badWindow
+	for {
+		line, err := lines.Next()
+		var long *jsonrpc.LineError
+		var bad error
+		switch {
+		case errors.As(err, &long):
+			bad = err
+		case err != nil:
+			return err
+		default:
+			bad = c.take(line)
+		}
+		if bad == nil {
+			continue
+		}
+		c.stats.badLines.Add(1)
+		if window.add(time.Now()) > c.opts.MaxBadLines {
+			return fmt.Errorf("the server writes too many lines that are no message, such as: %w", bad)
+		}
+	}
+}
+
+// badWindow counts events of a minute.
+type badWindow struct {
+	since time.Time
+	n     int
+}
+
+func (w *badWindow) add(now time.Time) int {
+	if now.Sub(w.since) > time.Minute {
+		w.since, w.n = now, 0
+	}
+	w.n++
+	return w.n
+}
+
+// take handles one line. An error means that it is no message.
+func (c *Client) take(line []byte) error {
+	msg, err := jsonrpc.Scan(line, c.opts.Limits)
+	if err != nil {
+		var se *jsonrpc.ScanError
+		if errors.As(err, &se) && se.ID != nil {
+			// Whoever waits for this answer will get no better one.
+			c.settle(se.ID, func() (mcp.Result, error) { return mcp.Result{}, fmt.Errorf("malformed answer: %w", err) })
+		}
+		return err
+	}
+	switch msg.Kind {
+	case jsonrpc.Response, jsonrpc.ErrorReply:
+		var bad error
+		c.settle(msg.ID, func() (mcp.Result, error) {
+			res, err := mcp.DecodeResponse(&msg)
+			if err != nil && !mcp.IsWireError(err) {
+				bad = err
+			}
+			return res, err
+		})
+		return bad
+	case jsonrpc.Notification:
+		c.notified(&msg)
+	case jsonrpc.Request:
+		c.requested(&msg)
+	}
+	return nil
+}
+
+// settle gives the call with this id its answer.
+func (c *Client) settle(rawID []byte, decode func() (mcp.Result, error)) {
+	id, ok := parseID(rawID)
+	c.mu.Lock()
+	if rawID == nil {
+		// The server could not read the probe, not even its id.
+		id, ok = c.probe, c.probe != 0
+	}
+	k, waiting := c.calls[id]
+	known := ok && id <= c.lastID
+	c.mu.Unlock()
+	if ok && waiting {
+		res, err := decode()
+		if err != nil && !mcp.IsWireError(err) {
+			err = fmt.Errorf("%s: %w", k.method, err)
+		}
+		c.mu.Lock()
+		if _, waiting = c.calls[id]; waiting {
+			delete(c.calls, id)
+			k.res, k.err, k.answered = res, err, true
+			c.signalLocked(k)
+		}
+		c.mu.Unlock()
+	}
+	switch {
+	case ok && waiting:
+	case known:
+		c.stats.lateAnswers.Add(1)
+	default:
+		c.stats.unknownAnswers.Add(1)
+	}
+}
+
+// parseID reads an id of ours, which is a positive integer and comes back as it was sent.
+func parseID(raw []byte) (uint64, bool) {
+	if len(raw) == 0 || len(raw) > 18 || raw[0] == '0' {
+		return 0, false
+	}
+	var n uint64
+	for _, d := range raw {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(d-'0')
+	}
+	return n, true
+}
+
+// notified finds out whose a notification is.
+func (c *Client) notified(msg *jsonrpc.Message) {
+	switch msg.Method {
+	case mcp.NotificationProgress:
+		id, ok := parseID(jsonrpc.Get(msg.Params, mcp.MetaProgressToken))
+		c.deliver(id, ok, func(k *call) *mcp.Notification {
+			if k.token == nil {
+				return nil
+			}
+			return mcp.NewNotification(msg.Method, jsonrpc.Splice(nil, msg.Params,
+				jsonrpc.Member{Key: mcp.MetaProgressToken, Value: k.token}))
+		})
+		return
+	case mcp.NotificationCancelled:
+		// Only the server's way to end a stream (MCP 2026-07-28, basic/patterns/cancellation).
+		id, ok := parseID(jsonrpc.Get(msg.Params, "requestId"))
+		c.mu.Lock()
+		k := c.calls[id]
+		if ok && k != nil && k.method == mcp.MethodListen {
+			delete(c.calls, id)
+			k.answered = true
+			c.signalLocked(k)
+		}
+		c.mu.Unlock()
+		return
+	}
+	if raw := jsonrpc.Get(msg.Meta, mcp.MetaSubscriptionID); raw != nil {
+		id, ok := parseID(raw)
+		c.deliver(id, ok, func(*call) *mcp.Notification { return mcp.NewNotification(msg.Method, msg.Params) })
+		return
+	}
+	if msg.Method == mcp.NotificationMessage && c.opts.OneCaller {
+		if id, ok := c.only(); ok {
+			c.deliver(id, true, func(*call) *mcp.Notification { return mcp.NewNotification(msg.Method, msg.Params) })
+			return
+		}
+	}
+	if session := c.session.Load(); session != nil {
+		session.Notification(msg.Method, msg.Params)
+	}
+	if c.opts.OnNotification != nil {
+		c.opts.OnNotification(msg.Method, msg.Params)
+	}
+}
+
+// only returns the one call in flight that is not a stream.
+func (c *Client) only() (id uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, k := range c.calls {
+		if k.method == mcp.MethodListen {
+			continue
+		}
+		if ok {
+			return 0, false
+		}
+		id, ok = i, true
+	}
+	return id, ok
+}
+
+// deliver queues a notification for a call.
+func (c *Client) deliver(id uint64, ok bool, make func(*call) *mcp.Notification) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.calls[id]
+	if !ok || k == nil {
+		c.stats.dropped.Add(1)
+		return
+	}
+	n := make(k)
+	if n == nil {
+		c.stats.dropped.Add(1)
+		return
+	}
+	switch {
+	case k.sink != nil && len(k.queue) >= streamQueue:
+		delete(c.calls, id)
+		k.answered, k.err = true, errSlowStream
+	case k.sink == nil && len(k.queue) >= callQueue:
+		c.stats.dropped.Add(1)
+		k.queue = append(dropOldest(k.queue), n)
+	default:
+		k.queue = append(k.queue, n)
+	}
+	c.signalLocked(k)
+}
+
+// dropOldest removes the oldest progress, or the oldest of all.
+func dropOldest(queue []*mcp.Notification) []*mcp.Notification {
+	at := 0
+	for i, n := range queue {
+		if n.Method == mcp.NotificationProgress {
+			at = i
+			break
+		}
+	}
+	return append(queue[:at], queue[at+1:]...)
+}
+
+// requested answers a request of the server. Only servers of old revisions send
+// any, and only ping is possible: nothing else was offered to them.
+func (c *Client) requested(msg *jsonrpc.Message) {
+	if c.sessionless.Load() {
+		c.stats.refused.Add(1)
+		return
+	}
+	var answer []byte
+	if msg.Method == "ping" {
+		answer = jsonrpc.AppendResult(nil, msg.ID, nil)
+	} else {
+		c.stats.refused.Add(1)
+		e := mcp.ErrMethodNotFound(msg.Method)
+		answer = jsonrpc.AppendError(nil, msg.ID, e.Code, e.Message, nil)
+	}
+	c.out.post(answer)
+}
+
+// heardReader calls heard for each read that brings something.
+type heardReader struct {
+	r     io.Reader
+	heard func()
+}
+
+func (h *heardReader) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	if n > 0 {
+		h.heard()
+	}
+	return n, err
+}
+
+// maxStderrLine is where a line of standard error is cut.
+const maxStderrLine = 8 << 10
+
+// readLines gives each line of r to take, without its line break and cut if it is
+// long. It reads to the end in any case, so that the writer does not stall.
+func readLines(r io.Reader, heard func(), take func([]byte)) {
+	buf := make([]byte, 4<<10)
+	var line []byte
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			heard()
+		}
+		for rest := buf[:n]; take != nil && len(rest) > 0; {
+			part, after, ended := bytes.Cut(rest, []byte{'\n'})
+			line = append(line, part[:min(len(part), maxStderrLine-len(line))]...)
+			if ended {
+				take(bytes.TrimSuffix(line, []byte{'\r'}))
+				line = line[:0]
+			}
+			rest = after
+		}
+		if err != nil {
+			if len(line) > 0 {
+				take(line)
+			}
+			return
+		}
+	}
+}

@@ -1,0 +1,416 @@
+package streamhttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/internal/legacy"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+const (
+	// sideTimeout bounds what is sent to a server beside a call: answers to its
+	// requests and cancellations.
+	sideTimeout = 5 * time.Second
+	// streamWait bounds how long a subscription waits for the GET stream to open;
+	// some servers send no header before the first event.
+	streamWait = 2 * time.Second
+	// Delays before a stream is opened again, where the server does not say.
+	firstDelay, lastDelay = time.Second, 30 * time.Second
+	// maxResumes bounds how often in a row a response stream is resumed without
+	// an event coming.
+	maxResumes = 3
+)
+
+// errSessionGone reports that the server does not know the session any more, and
+// so has not done what it was asked in it.
+var errSessionGone = errors.New("the server has forgotten the session")
+
+// clientSession is a session with a server of an old revision (MCP 2025-11-25,
+// basic/transports, Session Management). It is the wire of a legacy.Client.
+type clientSession struct {
+	c       *Client
+	legacy  *legacy.Client
+	id      string      // empty if the server gave none
+	version mcp.Version // empty until initialize is answered
+
+	ctx    context.Context // ends with the session
+	cancel context.CancelFunc
+
+	listen sync.Once
+	opened chan struct{} // closed when the GET stream is open, or will not be
+}
+
+func (c *Client) openSession(ctx context.Context, first *mcp.Request) (*clientSession, error) {
+	s := &clientSession{c: c, opened: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(c.ctx)
+	info := legacy.Info{ClientInfo: c.opts.ClientInfo, Capabilities: c.opts.Capabilities}
+	if info.ClientInfo == nil {
+		info.ClientInfo = bytes.Clone(first.Meta.ClientInfo)
+	}
+	client, err := legacy.Connect(ctx, s, info)
+	if err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("%s: %w", c.origin, err)
+	}
+	s.legacy = client
+	return s, nil
+}
+
+// handleLegacy sends a request in a session, and in a new one if the server has
+// forgotten that: what a forgotten session asked for has not happened.
+func (c *Client) handleLegacy(ctx context.Context, s *clientSession, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+	for attempt := 0; ; attempt++ {
+		if req.Method == mcp.MethodListen {
+			s.openStream(ctx)
+		}
+		res, err := s.legacy.Handle(ctx, req, sink)
+		if !errors.Is(err, errSessionGone) {
+			return res, err
+		}
+		c.drop(s)
+		if attempt > 0 {
+			return res, fmt.Errorf("%s: %w", c.origin, err)
+		}
+		connectCtx, cancel := c.bound(ctx)
+		var era Era
+		era, s, err = c.connect(connectCtx, req)
+		cancel(nil)
+		if err != nil {
+			return mcp.Result{}, err
+		}
+		if era == EraModern {
+			return c.handleModern(ctx, req, sink)
+		}
+	}
+}
+
+// drop forgets a session that the server has forgotten.
+func (c *Client) drop(s *clientSession) {
+	c.mu.Lock()
+	if c.session == s {
+		c.session = nil
+	}
+	c.mu.Unlock()
+	s.end(mcp.ErrClosed)
+}
+
+// end ends the session's streams. It is called by what Close waits for, or by Close.
+func (s *clientSession) end(cause error) {
+	s.cancel()
+	s.legacy.Closed(cause)
+	s.c.running.Go(s.legacy.Wait)
+}
+
+// delete tells the server that the session is over. What it answers does not matter.
+func (s *clientSession) delete(ctx context.Context) {
+	if s.id == "" {
+		return
+	}
+	if x, err := s.c.send(ctx, http.MethodDelete, s.header(http.Header{}), nil); err == nil {
+		x.close(nil)
+	}
+}
+
+// header adds what every request of the session carries.
+func (s *clientSession) header(h http.Header) http.Header {
+	if s.id != "" {
+		h.Set("Mcp-Session-Id", s.id)
+	}
+	if s.version.Has(mcp.FeatureVersionHeader) {
+		h.Set("MCP-Protocol-Version", string(s.version))
+	}
+	return h
+}
+
+// RoundTrip implements legacy.Wire.
+func (s *clientSession) RoundTrip(ctx context.Context, method string, params []byte, sink mcp.Sink) ([]byte, error) {
+	ctx, cancel := s.c.bound(ctx)
+	defer cancel(nil)
+	id := s.c.nextID()
+	meta := jsonrpc.Get(params, "_meta")
+	caller := jsonrpc.Get(meta, mcp.MetaProgressToken)
+	if caller != nil {
+		meta = jsonrpc.Splice(nil, meta, jsonrpc.Member{Key: mcp.MetaProgressToken, Value: id})
+		params = jsonrpc.Splice(nil, params, jsonrpc.Member{Key: "_meta", Value: meta})
+	}
+	result, err := s.exchange(ctx, id, method, params, func(msg *jsonrpc.Message) error {
+		return s.other(ctx, msg, id, caller, sink)
+	})
+	left := err != nil && (ctx.Err() != nil || errors.Is(err, mcp.ErrSinkClosed))
+	if left && method != "initialize" && !mcp.IsWireError(err) {
+		s.cancelled(id)
+	}
+	return result, err
+}
+
+// exchange sends a request and waits for its result, on further streams if the
+// server lets the first one be resumed.
+func (s *clientSession) exchange(ctx context.Context, id []byte, method string, params []byte, other func(*jsonrpc.Message) error) ([]byte, error) {
+	x, err := s.c.send(ctx, http.MethodPost, s.header(postHeader()), jsonrpc.AppendRequest(nil, id, method, params))
+	if err != nil {
+		return nil, err
+	}
+	for resumes := 0; ; resumes++ {
+		heard := false
+		msg, err := x.reply(id, func(msg *jsonrpc.Message) error {
+			heard = true
+			return other(msg)
+		})
+		if err != nil {
+			x.close(err)
+			if heard {
+				resumes = 0
+			}
+			if again := s.resume(ctx, x, err, resumes); again != nil {
+				x = again
+				continue
+			}
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx) // it may have ended while we waited to resume
+			}
+			return nil, s.gone(x.resp.StatusCode, err)
+		}
+		defer x.finish() // msg lives until then
+		if msg.Kind == jsonrpc.ErrorReply {
+			_, err := mcp.DecodeResponse(&msg)
+			return nil, s.gone(x.resp.StatusCode, err)
+		}
+		result := bytes.Clone(msg.Result)
+		if method == "initialize" {
+			version, _ := jsonrpc.Unquote(jsonrpc.Get(result, "protocolVersion"))
+			s.version = mcp.Version(version)
+			s.id = x.resp.Header.Get("Mcp-Session-Id")
+		}
+		return result, nil
+	}
+}
+
+// gone tells a forgotten session from other refusals. By the specification it is
+// status 404; servers that keep their sessions in a table of their own often say
+// 400 with words instead.
+func (s *clientSession) gone(status int, err error) error {
+	var wire *mcp.Error
+	isWire := mcp.IsWireError(err) && errors.As(err, &wire)
+	switch {
+	case s.id == "":
+	case status == http.StatusNotFound && (!isWire || wire.Code != jsonrpc.CodeMethodNotFound):
+		return errSessionGone
+	case status == http.StatusBadRequest && isWire && strings.Contains(strings.ToLower(wire.Message), "session"):
+		return errSessionGone
+	}
+	return err
+}
+
+// resume opens a response stream again that was cut before the response, where the
+// server has numbered its events (MCP 2025-11-25, basic/transports, Resumability
+// and Redelivery). It returns nil if that cannot be.
+func (s *clientSession) resume(ctx context.Context, cut *exchange, err error, resumes int) *exchange {
+	if cut.events == nil || cut.events.lastID == "" || resumes >= maxResumes || !errors.Is(err, mcp.ErrClosed) || ctx.Err() != nil {
+		return nil
+	}
+	delay := cut.events.retry
+	if delay == 0 {
+		delay = firstDelay
+	}
+	if !pause(ctx, delay) {
+		return nil
+	}
+	x, err := s.get(ctx, cut.events.lastID)
+	if err != nil {
+		return nil
+	}
+	x.events.lastID, x.events.retry = cut.events.lastID, cut.events.retry
+	return x
+}
+
+// get opens a stream by GET, after the event lastID if that is not empty.
+func (s *clientSession) get(ctx context.Context, lastID string) (*exchange, error) {
+	h := s.header(http.Header{"Accept": {"text/event-stream"}})
+	if lastID != "" {
+		h.Set("Last-Event-ID", lastID)
+	}
+	x, err := s.c.send(ctx, http.MethodGet, h, nil)
+	if err != nil {
+		return nil, err
+	}
+	if x.events == nil {
+		err := &StatusError{x.resp.StatusCode}
+		x.close(err)
+		return nil, err
+	}
+	return x, nil
+}
+
+// pause waits; false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// other takes what comes on a call's stream before its response.
+func (s *clientSession) other(ctx context.Context, msg *jsonrpc.Message, id, caller []byte, sink mcp.Sink) error {
+	params := msg.Params
+	switch {
+	case msg.Kind == jsonrpc.Request:
+		s.answer(ctx, msg)
+		return nil
+	case msg.Kind != jsonrpc.Notification || msg.Method == mcp.NotificationCancelled:
+		return nil
+	case isChange(msg.Method):
+		if s.legacy != nil {
+			s.legacy.Notification(msg.Method, msg.Params)
+		}
+		return nil
+	case msg.Method == mcp.NotificationProgress:
+		var ok bool
+		if params, ok = callerProgress(params, id, caller); !ok {
+			return nil
+		}
+	}
+	return sink.Notify(mcp.NewNotification(msg.Method, params))
+}
+
+// answer answers a request of the server: a ping, or what this client cannot do
+// and has not said that it could.
+func (s *clientSession) answer(ctx context.Context, msg *jsonrpc.Message) {
+	body := jsonrpc.AppendResult(nil, msg.ID, []byte(`{}`))
+	if msg.Method != "ping" {
+		e := mcp.ErrMethodNotFound(msg.Method)
+		body = jsonrpc.AppendError(nil, msg.ID, e.Code, e.Message, nil)
+	}
+	ctx, cancel := context.WithTimeout(ctx, sideTimeout)
+	defer cancel()
+	_ = s.post(ctx, body) // who asked will notice
+}
+
+// cancelled tells the server that nobody waits for a request. The caller does not
+// wait for that either.
+func (s *clientSession) cancelled(id []byte) {
+	params := jsonrpc.Splice(nil, nil,
+		jsonrpc.Member{Key: "requestId", Value: id},
+		jsonrpc.Member{Key: "reason", Value: []byte(`"the caller has gone"`)},
+	)
+	s.c.running.Go(func() { // until the answer, the timeout or Close
+		ctx, cancel := context.WithTimeout(s.ctx, sideTimeout)
+		defer cancel()
+		_ = s.Notify(ctx, mcp.NotificationCancelled, params)
+	})
+}
+
+// Notify implements legacy.Wire.
+func (s *clientSession) Notify(ctx context.Context, method string, params []byte) error {
+	ctx, cancel := s.c.bound(ctx)
+	defer cancel(nil)
+	return s.post(ctx, jsonrpc.AppendNotification(nil, method, params))
+}
+
+// post sends a message that has no answer.
+func (s *clientSession) post(ctx context.Context, body []byte) error {
+	x, err := s.c.send(ctx, http.MethodPost, s.header(postHeader()), body)
+	if err != nil {
+		return err
+	}
+	defer x.close(nil)
+	if status := x.resp.StatusCode; status >= 300 {
+		return s.gone(status, &StatusError{status})
+	}
+	return nil
+}
+
+// openStream opens the session's GET stream when somebody first listens, and waits
+// a little until it is open.
+func (s *clientSession) openStream(ctx context.Context) {
+	s.listen.Do(func() {
+		s.c.running.Go(s.readStream) // until the session ends, or the server offers no stream
+	})
+	timer := time.NewTimer(streamWait)
+	defer timer.Stop()
+	select {
+	case <-s.opened:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// readStream reads the GET stream and opens it again when it is cut (MCP
+// 2025-11-25, basic/transports, Listening for Messages from the Server).
+func (s *clientSession) readStream() {
+	opened := sync.OnceFunc(func() { close(s.opened) })
+	defer opened()
+	delay, lastID, before := firstDelay, "", false
+	for {
+		x, err := s.get(s.ctx, lastID)
+		var bare *StatusError
+		switch {
+		case err == nil:
+			opened()
+			if before && lastID == "" {
+				s.missed()
+			}
+			x.events.lastID = lastID
+			heard := s.readEvents(x)
+			lastID, before = x.events.lastID, true
+			if heard {
+				delay = firstDelay
+			}
+			if x.events.retry > 0 {
+				delay = min(x.events.retry, lastDelay)
+			}
+		case errors.As(err, &bare) && bare.Code == http.StatusNotFound && s.id != "" && before:
+			s.c.drop(s) // its streams end, so that who listens does so again
+			return
+		case errors.As(err, &bare) && bare.Code < 500:
+			return // 405: the server has nothing to say unasked
+		default:
+			opened()
+		}
+		if !pause(s.ctx, delay) {
+			return
+		}
+		delay = min(2*delay, lastDelay)
+	}
+}
+
+// readEvents reads a stream to its end and reports whether anything came.
+func (s *clientSession) readEvents(x *exchange) (heard bool) {
+	for {
+		msg, err := x.next()
+		if err != nil {
+			x.close(err)
+			return heard
+		}
+		heard = true
+		switch msg.Kind {
+		case jsonrpc.Request:
+			s.answer(s.ctx, &msg)
+		case jsonrpc.Notification:
+			if isChange(msg.Method) {
+				s.legacy.Notification(msg.Method, msg.Params)
+			}
+		}
+	}
+}
+
+// missed tells who listens that lists may have changed while no stream was open:
+// what the server said meanwhile is lost.
+func (s *clientSession) missed() {
+	for _, method := range []string{
+		mcp.NotificationToolsListChanged, mcp.NotificationPromptsListChanged, mcp.NotificationResourcesListChanged,
+	} {
+		s.legacy.Notification(method, nil)
+	}
+}

@@ -1,0 +1,201 @@
+package streamhttp
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+// A reply is the response to one call: a JSON object if the answer comes
+// before anything else does, else a stream of events. It is the call's Sink.
+type reply struct {
+	h       *Handler
+	w       http.ResponseWriter
+	sl      *slot
+	mayDrop bool // a client that has gone has not cancelled: its notifications go nowhere
+
+	mu        sync.Mutex
+	streaming bool
+	ended     bool
+	failed    bool // the client takes no more
+	last      time.Time
+	buf       []byte
+}
+
+// start arms the timer that turns a slow answer into a stream.
+func (e *reply) start(sl *slot) {
+	e.sl = sl
+	e.last = time.Now()
+	sl.mu.Lock()
+	sl.now = e
+	sl.mu.Unlock()
+	sl.timer.Reset(e.h.opts.StreamAfter)
+}
+
+// tick runs the timer of whatever reply has the slot: a timer that could not
+// be stopped in time may meet the next one, which then finds itself too young.
+func (sl *slot) tick() {
+	sl.mu.Lock()
+	e := sl.now
+	sl.mu.Unlock()
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended || e.failed {
+		return
+	}
+	wait := e.h.opts.StreamAfter
+	if e.streaming {
+		wait = e.h.opts.KeepAlive
+	}
+	if rest := wait - time.Since(e.last); rest > 0 {
+		sl.timer.Reset(rest)
+		return
+	}
+	e.streamLocked()
+	e.writeLocked(append(e.buf[:0], keepAlive...))
+	sl.timer.Reset(e.h.opts.KeepAlive)
+}
+
+// end parts the reply from the response and the slot.
+func (e *reply) end() {
+	e.sl.mu.Lock()
+	e.sl.now = nil
+	e.sl.mu.Unlock()
+	e.sl.timer.Stop()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
+}
+
+// Notify writes a notification; the response is a stream from then on.
+func (e *reply) Notify(n *mcp.Notification) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.ended:
+		return mcp.ErrSinkClosed
+	case e.failed:
+		return e.gone()
+	}
+	e.streamLocked()
+	e.writeLocked(appendNotification(e.buf[:0], n, nil))
+	if e.failed {
+		return e.gone()
+	}
+	return nil
+}
+
+func (e *reply) gone() error {
+	if e.mayDrop {
+		return nil
+	}
+	return mcp.ErrSinkClosed
+}
+
+// End does nothing: a reply is no open stream.
+func (e *reply) End(mcp.Result, error) {}
+
+// finish sends the response.
+func (e *reply) finish(status int, response []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
+	switch {
+	case e.failed:
+	case e.streaming:
+		e.writeLocked(appendEvent(e.buf[:0], response))
+		_ = http.NewResponseController(e.w).SetWriteDeadline(time.Time{}) // the connection may serve others
+	case len(response) < bigResponse:
+		writeJSON(e.w, status, response)
+	default:
+		control := http.NewResponseController(e.w)
+		_ = control.SetWriteDeadline(time.Now().Add(e.h.opts.WriteTimeout))
+		writeJSON(e.w, status, response)
+		_ = control.Flush()
+		_ = control.SetWriteDeadline(time.Time{})
+	}
+}
+
+// bigResponse is the size from which a response may not fit into the socket's
+// buffer, so that writing it waits for the client.
+const bigResponse = 16 << 10
+
+// abandon ends a call that gets no response: the client has cancelled it.
+func (e *reply) abandon() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
+	if !e.failed && !e.streaming {
+		e.streamLocked()
+		e.writeLocked(append(e.buf[:0], keepAlive...))
+	}
+	_ = http.NewResponseController(e.w).SetWriteDeadline(time.Time{})
+}
+
+// accept ends a reply to a message in which nothing was asked.
+func (e *reply) accept() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
+	if !e.streaming {
+		accepted(e.w)
+	}
+}
+
+func (e *reply) streamLocked() {
+	if !e.streaming {
+		e.streaming = true
+		startEvents(e.w)
+	}
+}
+
+func (e *reply) writeLocked(event []byte) {
+	e.last = time.Now()
+	e.buf = event
+	e.failed = writeEvent(e.w, event, e.h.opts.WriteTimeout) != nil
+}
+
+// keepAlive is a comment of an event stream.
+const keepAlive = ":\n\n"
+
+// startEvents makes the response a stream of events.
+func startEvents(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // or nginx would keep events back
+	w.WriteHeader(http.StatusOK)
+}
+
+func appendEvent(dst, msg []byte) []byte {
+	dst = append(dst, "event: message\ndata: "...)
+	dst = append(dst, jsonrpc.Compact(msg)...)
+	return append(dst, "\n\n"...)
+}
+
+// appendNotification appends the event of a notification.
+func appendNotification(dst []byte, n *mcp.Notification, subscriptionID []byte) []byte {
+	dst = append(dst, "event: message\ndata: "...)
+	start := len(dst)
+	dst = n.AppendTo(dst, subscriptionID)
+	if compact := jsonrpc.Compact(dst[start:]); len(compact) < len(dst)-start {
+		dst = append(dst[:start], compact...)
+	}
+	return append(dst, "\n\n"...)
+}
+
+// writeEvent writes and flushes within the time given.
+func writeEvent(w http.ResponseWriter, event []byte, timeout time.Duration) error {
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Now().Add(timeout)) // not every ResponseWriter can
+	if _, err := w.Write(event); err != nil {
+		return err
+	}
+	return control.Flush()
+}

@@ -1,0 +1,37 @@
+package streamhttp_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
+)
+
+// BenchmarkServeModern is what the edge adds to a call, without net/http.
+func BenchmarkServeModern(b *testing.B) {
+	res := mcp.Result{Body: []byte(`{"content":[{"type":"text","text":"ok"}]}`)}
+	h := streamhttp.NewHandler(mcp.HandlerFunc(func(_ context.Context, _ *mcp.Request, _ mcp.Sink) (mcp.Result, error) {
+		return res, nil
+	}), nil)
+	body, headers := callOf("echo")
+	r := (&endpoint{url: "http://localhost"}).request(b, b.Context(), http.MethodPost, body, headers...)
+	text := strings.NewReader(body)
+	r.Body = io.NopCloser(text)
+	w := &timed{sink{header: http.Header{}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		text.Reset(body)
+		clear(w.header)
+		h.ServeHTTP(w, r)
+	}
+}
+
+// timed is a ResponseWriter with deadlines, as those of net/http are.
+type timed struct{ sink }
+
+func (*timed) SetReadDeadline(time.Time) error { return nil }

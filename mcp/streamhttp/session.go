@@ -1,0 +1,188 @@
+package streamhttp
+
+import (
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/internal/legacy"
+)
+
+// sessions are the sessions of old clients (MCP 2025-11-25, basic/transports,
+// Session Management). Nothing runs for an idle one; one timer, alive only while
+// there are sessions, ends those that are idle for too long.
+type sessions struct {
+	timeout        time.Duration
+	max, maxPerOne int
+
+	mu     sync.Mutex
+	byID   map[string]*session
+	perOne map[mcp.Principal]int // who is not anonymous -> sessions
+	timer  *time.Timer           // nil while there are no sessions
+	closed bool
+	busy   int           // uses of sessions, all together
+	idle   chan struct{} // closed when closed and not busy
+}
+
+// A session is a legacy session and what HTTP adds to it. Its fields are guarded by sessions.mu.
+type session struct {
+	*legacy.Session
+	id       string
+	who      mcp.Principal
+	lastUsed time.Time
+	uses     int     // calls and streams that are open
+	out      *stream // the GET stream; nil without
+	ended    bool
+}
+
+func (s *sessions) init(o *HandlerOptions) {
+	s.timeout, s.max, s.maxPerOne = o.SessionTimeout, o.MaxSessions, o.MaxSessionsPerPrincipal
+	s.byID = map[string]*session{}
+	s.perOne = map[mcp.Principal]int{}
+	s.idle = make(chan struct{})
+}
+
+// full reports whether who can have no more sessions.
+func (s *sessions) full(who mcp.Principal) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fullLocked(who)
+}
+
+func (s *sessions) fullLocked(who mcp.Principal) bool {
+	return s.closed || len(s.byID) >= s.max || !who.Anonymous() && s.perOne[who] >= s.maxPerOne
+}
+
+// add gives a session an id: 130 random bits in base32.
+func (s *sessions) add(l *legacy.Session, who mcp.Principal) (id string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fullLocked(who) {
+		return "", false
+	}
+	id = rand.Text()
+	s.byID[id] = &session{Session: l, id: id, who: who, lastUsed: time.Now()}
+	if !who.Anonymous() {
+		s.perOne[who]++
+	}
+	if s.timer == nil {
+		s.timer = time.AfterFunc(s.sweepEvery(), s.sweep)
+	}
+	return id, true
+}
+
+// sweepEvery makes a session live at most an eighth longer than it should.
+func (s *sessions) sweepEvery() time.Duration {
+	return min(max(s.timeout/8, time.Millisecond), time.Minute)
+}
+
+func (s *sessions) sweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for _, ss := range s.byID {
+		if ss.uses == 0 && now.Sub(ss.lastUsed) >= s.timeout {
+			s.removeLocked(ss)
+		}
+	}
+	if s.timer != nil {
+		s.timer.Reset(s.sweepEvery())
+	}
+}
+
+func (s *sessions) removeLocked(ss *session) {
+	if ss.ended {
+		return
+	}
+	ss.ended = true
+	delete(s.byID, ss.id)
+	if n := s.perOne[ss.who]; n > 1 {
+		s.perOne[ss.who] = n - 1
+	} else {
+		delete(s.perOne, ss.who)
+	}
+	if ss.out != nil {
+		ss.out.End(mcp.Result{}, nil)
+	}
+	ss.Close()
+	if len(s.byID) == 0 {
+		s.byID = map[string]*session{} // give the memory of a crowd back
+		if s.timer != nil {
+			s.timer.Stop()
+			s.timer = nil
+		}
+	}
+}
+
+// use finds a session and keeps it alive until release. A session of somebody
+// else is not found: an id is no credential.
+func (s *sessions) use(id string, who mcp.Principal) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ss := s.byID[id]
+	if ss == nil || ss.who != who {
+		return nil
+	}
+	ss.uses++
+	s.busy++
+	return ss
+}
+
+func (s *sessions) release(ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ss.uses--
+	ss.lastUsed = time.Now()
+	s.busy--
+	if s.closed && s.busy == 0 {
+		close(s.idle)
+	}
+}
+
+// attach makes out the session's stream unless it has one.
+func (s *sessions) attach(ss *session, out *stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss.out != nil || ss.ended {
+		return false
+	}
+	ss.out = out
+	return true
+}
+
+func (s *sessions) detach(ss *session) {
+	ss.Detach()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ss.out = nil
+}
+
+// end ends a session at the client's wish.
+func (s *sessions) end(ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removeLocked(ss)
+}
+
+// close admits no more sessions; the channel is closed once none is in use.
+func (s *sessions) close() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		if s.busy == 0 {
+			close(s.idle)
+		}
+	}
+	return s.idle
+}
+
+// kill ends all sessions, with their calls.
+func (s *sessions) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ss := range s.byID {
+		s.removeLocked(ss)
+	}
+}
