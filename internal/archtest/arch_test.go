@@ -1,0 +1,160 @@
+// Package archtest holds the import tables of both modules and fails when the
+// code leaves them. docs/architecture.md shows the tables and is generated from them.
+package archtest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fairlead-mcp/fairlead"
+
+var update = flag.Bool("update", false, "write docs/architecture.md anew")
+
+// layer is one row: a package, what it owns, which of our packages and which outside modules it may import.
+type layer struct {
+	pkg     string
+	owns    string
+	ours    []string
+	outside []string
+}
+
+// layers stands in order, from the wire up. A package that is missing here fails
+// the test, so adding one means deciding where it stands.
+var layers = []layer{
+	{"mcp/jsonrpc", "JSON-RPC 2.0 messages, raw ids, codes, strict scan, splice, newline framing with resynchronisation", nil, nil},
+	{"mcp", "MCP types by spec page, `Handler`, `Server`, `Client`, interceptors, revisions", []string{"mcp/jsonrpc"}, []string{"github.com/go-json-experiment/json", "github.com/santhosh-tekuri/jsonschema/v6"}},
+	{"mcp/internal/legacy", "the session state machine of old revisions, both directions, free of transport", []string{"mcp", "mcp/jsonrpc"}, []string{"github.com/go-json-experiment/json"}},
+	{"mcp/stdio", "framed pipes and child processes", []string{"mcp", "mcp/jsonrpc", "mcp/internal/legacy"}, nil},
+	{"mcp/streamhttp", "HTTP exchange to Handler and back, sessions, streams", []string{"mcp", "mcp/jsonrpc", "mcp/internal/legacy"}, nil},
+	{"mcp/mcptest", "in-memory pair, scripted fakes", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp"}, nil},
+	{"internal/secret", "values that never print", nil, nil},
+	{"internal/config", "file to validated values, every key documented, `mcpServers` import; no behaviour", []string{"internal/secret"}, []string{"github.com/goccy/go-yaml"}},
+	{"internal/approval", "commands that a person has approved", []string{"internal/config", "internal/secret"}, nil},
+	{"internal/supervise", "restart policy, back-off, service tree, its events; knows nothing of MCP", nil, []string{"github.com/thejerf/suture/v4"}},
+	{"internal/upstream", "one upstream's life: connect, era, catalogue, calls", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/supervise"}, nil},
+	{"internal/gateway", "many upstreams as one server: names, lists, subscriptions, the pipeline list", []string{"mcp", "mcp/jsonrpc", "internal/upstream"}, nil},
+	{"internal/adminapi", "types of the control API and its client", nil, []string{"github.com/go-json-experiment/json"}},
+	{"internal/daemon", "the only wiring: `New`, `Run`, `Stop`, a named teardown stack", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/adminapi", "internal/approval", "internal/config", "internal/gateway", "internal/secret", "internal/supervise", "internal/upstream"}, []string{"github.com/go-json-experiment/json", "golang.org/x/sync"}},
+	{"internal/cli", "command table, output as text and JSON, hints", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/adminapi", "internal/approval", "internal/config", "internal/daemon", "internal/secret"}, []string{"github.com/alecthomas/kong", "github.com/go-json-experiment/json"}},
+	{"cmd/fairlead", "main, three lines", []string{"internal/cli"}, nil},
+}
+
+// library is what examples and fixture programs may import.
+var library = []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp"}
+
+func lookup(pkg string) (layer, bool) {
+	switch {
+	case strings.HasPrefix(pkg, "examples/"), strings.HasPrefix(pkg, "test/"):
+		return layer{pkg: pkg, ours: library, outside: []string{"github.com/go-json-experiment/json"}}, true
+	case pkg == "internal/archtest":
+		return layer{pkg: pkg}, true
+	}
+	i := slices.IndexFunc(layers, func(l layer) bool { return l.pkg == pkg })
+	if i < 0 {
+		return layer{}, false
+	}
+	return layers[i], true
+}
+
+// TestImports holds every package of both modules against the table. Test imports
+// are left out on purpose: tests may use mcptest and peers from anywhere.
+func TestImports(t *testing.T) {
+	std := stdlib(t)
+	seen := map[string]bool{}
+	for _, pattern := range []string{module + "/...", module + "/mcp/..."} {
+		for line := range strings.Lines(goList(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, pattern)) {
+			fields := strings.Fields(line)
+			pkg := strings.TrimPrefix(fields[0], module+"/")
+			seen[pkg] = true
+			row, known := lookup(pkg)
+			if !known {
+				t.Errorf("%s: not in layers; say what it owns and what it may import", pkg)
+				continue
+			}
+			for _, err := range check(row, fields[1:], std) {
+				t.Error(err)
+			}
+		}
+	}
+	for _, l := range layers {
+		if !seen[l.pkg] {
+			t.Errorf("%s: in layers, but there is no such package", l.pkg)
+		}
+	}
+}
+
+// check says which imports the row does not allow.
+func check(row layer, imports []string, std map[string]bool) (errs []error) {
+	for _, imp := range imports {
+		dep, ours := strings.CutPrefix(imp, module+"/")
+		switch {
+		case std[imp]:
+		case ours && !slices.Contains(row.ours, dep):
+			errs = append(errs, fmt.Errorf("%s imports %s, which the layout does not allow", row.pkg, dep))
+		case !ours && !slices.ContainsFunc(row.outside, func(m string) bool { return imp == m || strings.HasPrefix(imp, m+"/") }):
+			errs = append(errs, fmt.Errorf("%s imports %s: that module is not for this package", row.pkg, imp))
+		}
+	}
+	return errs
+}
+
+// TestCheckRefuses is the broken twin: a wrong import is found.
+func TestCheckRefuses(t *testing.T) {
+	row := layer{pkg: "mcp/jsonrpc"}
+	got := check(row, []string{"bytes", module + "/mcp", "github.com/goccy/go-yaml"}, map[string]bool{"bytes": true})
+	if len(got) != 2 {
+		t.Fatalf("check: got %v, want two errors", got)
+	}
+}
+
+// TestImporterStaysSmall builds the module graph of a program that imports only
+// the library, and counts it: importers do not inherit the daemon's modules.
+func TestImporterStaysSmall(t *testing.T) {
+	dir := t.TempDir()
+	root := strings.TrimSpace(goList(t, "-m", "-f", "{{.Dir}}", module+"/mcp"))
+	write := func(name, text string) {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("go.mod", "module importer\n\ngo 1.26\n\nrequire "+module+"/mcp v0.0.0\n\nreplace "+module+"/mcp => "+root+"\n")
+	write("main.go", "package main\n\nimport \""+module+"/mcp\"\n\nfunc main() { mcp.NewServer(\"a\", \"1\", nil) }\n")
+	run := func(args ...string) string {
+		cmd := exec.Command("go", args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	run("mod", "tidy")
+	run("build", "-o", os.DevNull, ".")
+	// The importer itself, the library, its three modules and what those need.
+	if got := strings.Count(run("list", "-m", "all"), "\n"); got > 10 {
+		t.Errorf("a program that imports the library has %d modules in its graph, want at most 10", got)
+	}
+}
+
+func stdlib(t *testing.T) map[string]bool {
+	set := map[string]bool{}
+	for line := range strings.Lines(goList(t, "std")) {
+		set[strings.TrimSpace(line)] = true
+	}
+	return set
+}
+
+func goList(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list"}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", strings.Join(args, " "), err)
+	}
+	return string(out)
+}

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/fairlead-mcp/fairlead/internal/approval"
+	"github.com/fairlead-mcp/fairlead/internal/config"
+	"github.com/fairlead-mcp/fairlead/internal/daemon"
+)
+
+type serveCmd struct {
+	Config     string `placeholder:"FILE" xor:"source" help:"Config of the node."`
+	MCPServers string `name:"mcp-servers" placeholder:"FILE" xor:"source" help:"Serve what is in an mcpServers file (Claude, Cursor, VS Code)."`
+	Yes        bool   `help:"Approve the commands of the file without asking."`
+	Listen     string `placeholder:"HOST:PORT" help:"Address of the MCP listener, instead of the config's."`
+	Admin      string `placeholder:"HOST:PORT" help:"Address of the admin listener, instead of the config's."`
+	Data       string `placeholder:"DIR" help:"Data directory, instead of the config's."`
+}
+
+func (*serveCmd) Help() string {
+	return "SIGTERM or SIGINT lets running calls finish first; a second one ends at once.\n\nExamples:\n  fairlead serve\n  fairlead serve --mcp-servers ~/.cursor/mcp.json\n  fairlead serve --config fairlead.yaml"
+}
+
+// Run runs a node until it is told to stop.
+func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
+	cfg, file, err := cmd.load(a)
+	if err != nil {
+		return err
+	}
+	if err := cmd.override(cfg); err != nil {
+		return err
+	}
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	demo := file == ""
+	// A config was written for this node; a client's file names commands that were
+	// not, and that other programs may add to.
+	var approvals *approval.Store
+	if cmd.Config == "" && !demo {
+		if _, err := a.approve(cfg, file, cmd.Yes); err != nil {
+			return err
+		}
+		if approvals, err = approval.Open(cfg.Data, nil); err != nil {
+			return failed("check the data directory, or name another with --data", "open the approvals: %w", err)
+		}
+	}
+	d, err := daemon.New(cfg, &daemon.Options{
+		Logger: a.logger(cfg.Log), Version: version(), Lookup: a.lookup, Approvals: approvals,
+		OnReady: func(at daemon.Addresses) { a.announce(at, demo) },
+	})
+	if err != nil {
+		return err
+	}
+	stop := stopOnSignal(d)
+	defer stop()
+	return listenHint(d.Run(ctx))
+}
+
+// load makes the config; file is empty for the built-in demo.
+func (cmd *serveCmd) load(a *app) (cfg *config.Config, file string, err error) {
+	switch {
+	case cmd.Config != "":
+		src, err := a.load(cmd.Config, false)
+		if err != nil {
+			return nil, "", err
+		}
+		return src.cfg, cmd.Config, nil
+	case cmd.MCPServers != "":
+		src, err := a.load(cmd.MCPServers, true)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, n := range src.notes {
+			fmt.Fprintln(a.stderr, printable("note: "+n.Error()))
+		}
+		return src.cfg, cmd.MCPServers, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", fmt.Errorf("find the demo server: %w", err)
+	}
+	cfg = config.Default(a.lookup)
+	cfg.Upstreams = []config.Upstream{{
+		Name: "demo", Command: self, Args: []string{"demo-server"}, Era: config.EraAuto,
+		Timeout: cfg.Limits.CallTimeout,
+	}}
+	return cfg, "", nil
+}
+
+// override puts the flags over the config.
+func (cmd *serveCmd) override(cfg *config.Config) error {
+	for _, f := range []struct {
+		flag, value string
+		into        *string
+	}{{"--listen", cmd.Listen, &cfg.Listen}, {"--admin", cmd.Admin, &cfg.Admin}} {
+		if f.value == "" {
+			continue
+		}
+		if _, port, err := net.SplitHostPort(f.value); err != nil || port == "" {
+			return misused("write it as HOST:PORT, as in 127.0.0.1:8080", "%s %q is not an address", f.flag, f.value)
+		}
+		*f.into = f.value
+	}
+	if cmd.Data != "" {
+		data, err := filepath.Abs(cmd.Data)
+		if err != nil {
+			return err
+		}
+		cfg.Data, cfg.AdminSocket = data, filepath.Join(data, "admin.sock")
+	}
+	return nil
+}
+
+func (a *app) logger(l config.Log) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: l.Level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, opts))
+}
+
+// announce says where the node listens and prints one command to try, as it can
+// be typed on this machine.
+func (a *app) announce(at daemon.Addresses, demo bool) {
+	self := "fairlead"
+	if _, err := exec.LookPath(self); err != nil {
+		self = os.Args[0]
+	}
+	try := self + " tools"
+	if demo {
+		try = self + " call demo__echo --arg text=hello"
+	}
+	if at.Endpoint != "http://"+config.Default(a.lookup).Listen+"/mcp" {
+		try += " --url " + at.Endpoint
+	}
+	fmt.Fprintf(a.stdout, "MCP endpoint  %s\nhealth        %s/healthz\ntry           %s\n", at.Endpoint, at.Admin, try)
+}
+
+// stopOnSignal drains d at the first SIGTERM or SIGINT and ends it at the
+// second. The returned function undoes it.
+func stopOnSignal(d *daemon.Daemon) (undo func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends with undo
+		actions := []func(){d.Stop, d.Kill}
+		for _, act := range actions {
+			select {
+			case <-signals:
+				act()
+			case <-quit:
+				return
+			}
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(quit)
+		wg.Wait()
+	}
+}
+
+// listenHint says what to do about an address that cannot be used.
+func listenHint(err error) error {
+	var le *daemon.ListenError
+	if !errors.As(err, &le) {
+		return err
+	}
+	flag := map[string]string{"listen": "--listen", "admin": "--admin", "admin_socket": "--data"}[le.Key]
+	hint := "check the address given with " + flag
+	switch {
+	case le.Key == "admin_socket" && le.InUse():
+		hint = `another node runs with this data directory ("fairlead status" shows it); stop it, or use another with --data DIR`
+	case le.InUse():
+		hint = fmt.Sprintf("stop that program, or choose another port, as in %s 127.0.0.1:0 for any free one", flag)
+	}
+	return failed(hint, "%w", err)
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/fairlead-mcp/fairlead/internal/config"
+)
+
+// shown is a config as "config show" prints it, under the names of the file's
+// keys. Values that may be secret are left out: their names are enough to see
+// what is set.
+func shown(c *config.Config) map[string]any {
+	tokens := []map[string]any{}
+	for _, t := range c.Auth.Tokens {
+		tokens = append(tokens, map[string]any{"name": t.Name, "hash": t.Hash.String()})
+	}
+	upstreams := map[string]any{}
+	for i := range c.Upstreams {
+		u := &c.Upstreams[i]
+		m := map[string]any{
+			"era": u.Era, "timeout": u.Timeout.String(), "start_timeout": u.StartTimeout.String(),
+			"tools": map[string]any{"allow": list(u.Tools.Allow), "deny": list(u.Tools.Deny)},
+		}
+		if u.URL != "" {
+			m["url"], m["headers"] = u.URL, hidden(slices.Sorted(maps.Keys(u.Headers)))
+		} else {
+			m["command"], m["args"], m["env"] = u.Command, list(u.Args), hidden(slices.Sorted(maps.Keys(u.Env)))
+			m["env_pass"], m["cwd"] = list(u.EnvPass), u.Dir
+		}
+		upstreams[u.Name] = m
+	}
+	return map[string]any{
+		"listen": c.Listen, "admin": c.Admin, "admin_socket": c.AdminSocket, "data": c.Data,
+		"log":             map[string]any{"level": c.Log.Level.String(), "format": c.Log.Format},
+		"tls":             map[string]any{"cert": c.TLS.Cert, "key": c.TLS.Key},
+		"auth":            map[string]any{"tokens": tokens},
+		"allowed_origins": list(c.AllowedOrigins),
+		"limits": map[string]any{
+			"body": c.Limits.Body.String(), "sessions": c.Limits.Sessions, "session_idle": c.Limits.SessionIdle.String(),
+			"call_timeout": c.Limits.CallTimeout.String(), "max_calls": c.Limits.MaxCalls,
+		},
+		"shutdown_grace": c.ShutdownGrace.String(),
+		"upstreams":      upstreams,
+	}
+}
+
+func list(s []string) []string { return append([]string{}, s...) }
+
+func hidden(names []string) map[string]string {
+	out := map[string]string{}
+	for _, name := range names {
+		out[name] = "[redacted]"
+	}
+	return out
+}

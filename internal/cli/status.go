@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/internal/adminapi"
+)
+
+type statusCmd struct {
+	JSON   bool   `name:"json" help:"Print JSON."`
+	Data   string `placeholder:"DIR" help:"Data directory of the node."`
+	Socket string `placeholder:"PATH" help:"Admin socket of the node."`
+}
+
+func (*statusCmd) Help() string { return "Example:\n  fairlead status --json" }
+
+// Run shows the node that runs with the data directory.
+func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
+	socket := cmd.Socket
+	if socket == "" {
+		socket = a.socket(cmd.Data)
+	}
+	st, err := adminapi.NewClient(socket).Status(ctx)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return a.asJSON(st)
+	}
+	state := "not ready"
+	switch {
+	case st.Draining:
+		state = "draining"
+	case st.Ready:
+		state = "ready"
+	}
+	fmt.Fprintf(a.stdout, "node      %s, up %s, version %s, pid %d\n", state, time.Since(st.Started).Round(time.Second), st.Version, st.PID)
+	fmt.Fprintf(a.stdout, "endpoint  %s\nadmin     %s\ncalls     %d running\n\n", st.Endpoint, st.Admin, st.Calls)
+	rows := [][]string{{"UPSTREAM", "STATE", "SINCE", "TOOLS", "RESTARTS", "PID", "PROTOCOL", "LAST ERROR"}}
+	for _, u := range st.Upstreams {
+		pid := "-"
+		if u.PID != 0 {
+			pid = strconv.Itoa(u.PID)
+		}
+		protocol := u.Version
+		if protocol == "" {
+			protocol = "-"
+		}
+		rows = append(rows, []string{u.Name, u.State, time.Since(u.Since).Round(time.Second).String(), strconv.Itoa(u.Tools), strconv.Itoa(u.Restarts), pid, protocol, u.LastError})
+	}
+	if err := a.columns(rows); err != nil {
+		return err
+	}
+	for _, h := range st.Hidden {
+		if err := a.asText("hidden: " + h); err != nil {
+			return err
+		}
+	}
+	return nil
+}

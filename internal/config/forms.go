@@ -1,0 +1,169 @@
+package config
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// The forms. check returns the value as it is kept, or what is wrong with it.
+// A check never repeats the value in its message where the value may be a secret.
+var (
+	formText      = &form{"text", "a text", checkText}
+	formAddress   = &form{"host:port", "host:port, as in 127.0.0.1:8080", checkAddress}
+	formPath      = &form{"path", "a path", checkPath}
+	formFile      = &form{"path", "the path of a file", checkFile}
+	formWord      = &form{"word", "", nil}
+	formDuration  = &form{"duration", "a number with its unit, as in 500ms, 30s, 5m or 1h30m", nil}
+	formSize      = &form{"size", "a number with its unit, as in 512KiB or 4MiB", nil}
+	formCount     = &form{"number", "a whole number from 1", nil}
+	formHash      = &form{"hash", "\"sha256:\" and the 64 hex digits that this prints: printf %s \"$TOKEN\" | sha256sum", nil}
+	formCommand   = &form{"command", "the name or path of a program", checkCommand}
+	formURL       = &form{"URL", "a URL, as in https://mcp.example.com/mcp", checkURL}
+	formTexts     = &form{"list of texts", "a list, as in [\"-v\", \"/srv\"]", checkText}
+	formNames     = &form{"list of names", "a list of names, as in [HTTPS_PROXY]", checkEnvName}
+	formGlobs     = &form{"list of patterns", "a list of patterns, as in [\"read_*\"]", checkGlob}
+	formOrigins   = &form{"list of origins", "a list of origins, as in [\"https://app.example.com\"]", checkOrigin}
+	formEnv       = &form{"names and values", "NAME: value", checkEnvName}
+	formHeaders   = &form{"names and values", "Name: value", checkHeaderName}
+	formTokens    = &form{"list of tokens", "a list of {name: ..., hash: ...}", nil}
+	formUpstreams = &form{"upstreams by name", "NAME: {command: ...} or NAME: {url: ...}", nil}
+)
+
+func checkText(_ *decoder, s string) (string, string) {
+	if strings.ContainsRune(s, 0) {
+		return "", "it has a NUL character"
+	}
+	if !utf8.ValidString(s) { // from the environment; a file is UTF-8 as a whole
+		return "", "it is not UTF-8"
+	}
+	return s, ""
+}
+
+func checkAddress(_ *decoder, s string) (string, string) {
+	host, port, ok := splitAddress(s)
+	if !ok || strings.ContainsAny(host, " /@") {
+		return "", "not host:port"
+	}
+	if !validPort(port) {
+		return "", "the port is not a number from 0 to 65535"
+	}
+	return s, ""
+}
+
+func checkPath(d *decoder, s string) (string, string) {
+	s, what := checkText(d, s)
+	if what != "" || s == "" {
+		return "", orElse(what, "the path is empty")
+	}
+	s, what = d.tilde(s)
+	if what != "" {
+		return "", what
+	}
+	if !filepath.IsAbs(s) {
+		s = filepath.Join(d.expand.dir, s)
+	}
+	return s, ""
+}
+
+func checkFile(d *decoder, s string) (string, string) {
+	s, what := checkPath(d, s)
+	if what != "" {
+		return "", what
+	}
+	if info, err := os.Stat(s); err != nil {
+		return "", err.Error()
+	} else if !info.Mode().IsRegular() {
+		return "", s + " is not a regular file"
+	}
+	return s, ""
+}
+
+// checkCommand leaves relative paths alone: they start at cwd, which is known
+// only when the whole upstream is read.
+func checkCommand(d *decoder, s string) (string, string) {
+	s, what := checkText(d, s)
+	if what != "" || s == "" {
+		return "", orElse(what, "the command is empty")
+	}
+	return d.tilde(s)
+}
+
+// tilde replaces ~ at the start by the home directory.
+func (d *decoder) tilde(s string) (string, string) {
+	rest, ok := strings.CutPrefix(s, "~")
+	if !ok || rest != "" && rest[0] != '/' {
+		return s, ""
+	}
+	home, _ := d.expand.lookup("HOME")
+	if !filepath.IsAbs(home) {
+		return "", "~ is used, but HOME is not set"
+	}
+	return filepath.Join(home, rest), ""
+}
+
+func checkURL(_ *decoder, s string) (string, string) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil: // the error repeats the URL, which may hold a secret
+		return "", "not a URL"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", "the URL does not start with http:// or https://"
+	case u.Hostname() == "" || !validPort(u.Port()):
+		return "", "the URL names no host, or no valid port"
+	case u.User != nil:
+		return "", "the URL has a user name in it, which belongs in headers.Authorization"
+	case u.Fragment != "":
+		return "", "the URL has a # part"
+	}
+	return s, ""
+}
+
+var (
+	envName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+	origin     = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/?#@\s*]+$`)
+	// ours are written by the transport; another value would break the exchange.
+	ours = regexp.MustCompile(`(?i)^(mcp-.*|host|accept|connection|content-.*|transfer-encoding|te|trailer|upgrade|keep-alive|last-event-id|proxy-.*)$`)
+)
+
+func checkEnvName(_ *decoder, s string) (string, string) {
+	if !envName.MatchString(s) {
+		return "", "not the name of an environment variable: letters, digits and _"
+	}
+	return s, ""
+}
+
+func checkHeaderName(_ *decoder, s string) (string, string) {
+	if !headerName.MatchString(s) {
+		return "", "not the name of a header"
+	}
+	if ours.MatchString(s) {
+		return "", "this header is set by Fairlead itself"
+	}
+	return s, ""
+}
+
+func checkGlob(_ *decoder, s string) (string, string) {
+	if s == "" || strings.ContainsAny(s, "[]{}\\ ") {
+		return "", "not a pattern: a name in which * stands for any text and ? for one character"
+	}
+	return s, ""
+}
+
+func checkOrigin(_ *decoder, s string) (string, string) {
+	if !origin.MatchString(s) {
+		return "", "not an origin: scheme://host or scheme://host:port, in lower case, without a path or *"
+	}
+	return s, ""
+}
+
+func orElse(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// problem is a broken rule: the key it is shown at, what is wrong, what to do.
+type problem struct{ path, what, hint string }
+
+// maxSocket is the longest path of a Unix socket on every system we build for.
+const maxSocket = 103
+
+// problems holds c against every rule that one key alone cannot show.
+func (c *Config) problems() (out []problem) {
+	for _, l := range []struct{ key, address string }{{"listen", c.Listen}, {"admin", c.Admin}} {
+		if len(c.Auth.Tokens) == 0 && !loopback(l.address) {
+			out = append(out, problem{
+				l.key,
+				fmt.Sprintf("other machines can reach %s, and there are no auth.tokens: everybody could call every tool", l.address),
+				"add auth.tokens, or write 127.0.0.1 for the host",
+			})
+		}
+	}
+	if _, port, _ := splitAddress(c.Listen); c.Listen == c.Admin && port != "0" {
+		out = append(out, problem{"admin", "this is the address of listen", "write another port"})
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		out = append(out, problem{"tls", "cert and key belong together", "write both, or none"})
+	}
+	if len(c.AdminSocket) > maxSocket {
+		out = append(out, problem{"admin_socket", fmt.Sprintf("the path of the socket, %s, has %d bytes, more than the %d a Unix socket can have", c.AdminSocket, len(c.AdminSocket), maxSocket), "write a shorter admin_socket, as in /tmp/fairlead.sock"})
+	}
+	names, hashes := map[string]bool{}, map[Hash]bool{}
+	for i, t := range c.Auth.Tokens {
+		path := fmt.Sprintf("auth.tokens[%d]", i)
+		switch {
+		case strings.TrimSpace(t.Name) == "":
+			out = append(out, problem{path + ".name", "the name is empty", "write who calls with this token"})
+		case names[t.Name]:
+			out = append(out, problem{path + ".name", "another token has this name", "write another name"})
+		case hashes[t.Hash]:
+			out = append(out, problem{path + ".hash", "another token has this hash", "give everybody a token of their own"})
+		}
+		names[t.Name], hashes[t.Hash] = true, true
+	}
+	for i := range c.Upstreams {
+		u := &c.Upstreams[i]
+		for _, p := range u.problems() {
+			p.path = strings.TrimSuffix(join("upstreams", u.Name)+"."+p.path, ".")
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+
+// validName reports whether tools of an upstream of this name can be told
+// apart as NAME__tool.
+func validName(name string) bool {
+	return upstreamName.MatchString(name) && !strings.Contains(name, "__") && !strings.HasSuffix(name, "_")
+}
+
+// problems returns broken rules with paths that start at u.
+func (u *Upstream) problems() (out []problem) {
+	if !validName(u.Name) {
+		out = append(out, problem{"", "this cannot be the name of an upstream", fmt.Sprintf("write %q: up to 32 lower-case letters, digits, - and _, no __ and no _ at the end", cleanName(u.Name))})
+	}
+	switch {
+	case u.Command == "" && u.URL == "":
+		return append(out, problem{"", "neither command nor url", "write one of them"})
+	case u.Command != "" && u.URL != "":
+		return append(out, problem{"url", "both command and url", "write one of them"})
+	}
+	for _, odd := range []struct {
+		key   string
+		isSet bool
+	}{{"args", len(u.Args) > 0}, {"env", len(u.Env) > 0}, {"env_pass", len(u.EnvPass) > 0}, {"cwd", u.Dir != ""}} {
+		if odd.isSet && u.URL != "" {
+			out = append(out, problem{odd.key, "this is for a command, and the upstream has a url", "remove it"})
+		}
+	}
+	if len(u.Headers) > 0 && u.Command != "" {
+		out = append(out, problem{"headers", "this is for a url, and the upstream has a command", "remove it, or write env"})
+	}
+	return out
+}
+
+// rules adds broken rules, each at the place of its key or of what is around it.
+func (d *decoder) rules(broken []problem) {
+	for _, p := range broken {
+		at, path := place{}, p.path
+		for at.line == 0 && path != "" {
+			at = d.places[path]
+			path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+		}
+		d.add(at, p.path, p.hint, "%s", p.what)
+	}
+}
+
+// loopback reports whether only this machine can reach the address.
+func loopback(address string) bool {
+	host, _, ok := splitAddress(address)
+	if host == "localhost" {
+		return ok
+	}
+	ip, err := netip.ParseAddr(host)
+	return ok && err == nil && ip.Unmap().IsLoopback()
+}
+
+func splitAddress(s string) (host, port string, ok bool) {
+	host, port, err := net.SplitHostPort(s)
+	return host, port, err == nil && port != ""
+}
+
+// validPort accepts the empty port of a URL.
+func validPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	_, err := strconv.ParseUint(port, 10, 16)
+	return err == nil
+}

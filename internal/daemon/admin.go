@@ -1,0 +1,182 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/fairlead-mcp/fairlead/internal/adminapi"
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+)
+
+// openAdmin serves the admin API on its listener and its socket, and returns the
+// listener's address.
+func (d *Daemon) openAdmin(ctx context.Context, down *teardown, broken chan<- error) (net.Addr, error) {
+	socket, err := listenSocket(ctx, d.cfg.AdminSocket)
+	if err != nil {
+		return nil, err
+	}
+	nothing := func(context.Context) error { return nil }
+	// Closed after everything else: an operator can watch the node drain.
+	d.startAdmin("admin socket", d.adminRoutes(), socket, down, broken, nothing)
+	ln, err := listen(ctx, "admin", "tcp", d.cfg.Admin)
+	if err != nil {
+		return nil, err
+	}
+	d.startAdmin("admin", d.guardAdmin(d.adminRoutes(), ln.Addr()), ln, down, broken, nothing)
+	return ln.Addr(), nil
+}
+
+func (d *Daemon) startAdmin(name string, h http.Handler, ln net.Listener, down *teardown, broken chan<- error, drain func(context.Context) error) {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	d.startServer(name, srv, newLimited(ln, 256), down, broken, drain)
+}
+
+func (d *Daemon) adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+adminapi.PathLive, func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, &adminapi.Health{Status: adminapi.OK, Checks: []adminapi.Check{}})
+	})
+	mux.HandleFunc("GET "+adminapi.PathReady, func(w http.ResponseWriter, _ *http.Request) {
+		health(w, d.readiness())
+	})
+	mux.HandleFunc("GET "+adminapi.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
+		health(w, d.health())
+	})
+	mux.HandleFunc("GET "+adminapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, d.status())
+	})
+	return mux
+}
+
+// guardAdmin refuses what did not come to the admin listener on purpose: pages
+// of other sites, and names that were made to point here (DNS rebinding). Where
+// the node has tokens, everything but the probes wants one.
+func (d *Daemon) guardAdmin(next http.Handler, addr net.Addr) http.Handler {
+	tcp, _ := addr.(*net.TCPAddr)
+	local := tcp == nil || tcp.IP.IsLoopback()
+	ts := tokens(d.cfg.Auth.Tokens)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "cross-site":
+			http.Error(w, "Forbidden: not for web pages", http.StatusForbidden)
+		case local && !loopbackHost(r.Host):
+			http.Error(w, "Forbidden: unknown Host", http.StatusForbidden)
+		case len(ts) > 0 && strings.HasPrefix(r.URL.Path, "/admin/"):
+			if _, err := ts.authenticate(r); err != nil {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				http.Error(w, "Unauthorized", http.StatusUnauthorized)
+				return
+			}
+			next.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func loopbackHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// readiness says whether the node takes calls. An upstream that is down does not
+// make the node unready: the others are served, and its callers get a clear error.
+func (d *Daemon) readiness() *adminapi.Health {
+	h := &adminapi.Health{Status: adminapi.OK, Checks: []adminapi.Check{}}
+	listeners := adminapi.Check{Name: "listeners", Status: adminapi.OK}
+	switch {
+	case d.draining.Load():
+		h.Status, listeners.Status, listeners.Detail = adminapi.Unavailable, adminapi.Unavailable, "draining"
+	case !d.ready.Load():
+		h.Status, listeners.Status, listeners.Detail = adminapi.Unavailable, adminapi.Unavailable, "not listening yet"
+	}
+	h.Checks = append(h.Checks, listeners)
+	for _, u := range d.upstreams {
+		h.Checks = append(h.Checks, upstreamCheck(u.Status()))
+	}
+	return h
+}
+
+// health is readiness in which upstreams count.
+func (d *Daemon) health() *adminapi.Health {
+	h := d.readiness()
+	for _, c := range h.Checks {
+		if c.Status != adminapi.OK && h.Status == adminapi.OK {
+			h.Status = adminapi.Degraded
+		}
+	}
+	return h
+}
+
+func upstreamCheck(st upstream.Status) adminapi.Check {
+	c := adminapi.Check{Name: "upstream " + st.Name, Status: adminapi.OK, Detail: string(st.State)}
+	if st.State != upstream.Ready {
+		c.Status = adminapi.Unavailable
+	}
+	// Not the last error: the probes need no token, and it may name paths and addresses.
+	return c
+}
+
+func (d *Daemon) status() *adminapi.Status {
+	st := &adminapi.Status{
+		Version: d.opts.Version, PID: os.Getpid(), Started: d.started,
+		Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()),
+		Hidden: []string{}, Upstreams: []adminapi.Upstream{},
+	}
+	if where := d.where.Load(); where != nil {
+		st.Endpoint, st.Admin = where.Endpoint, where.Admin
+	}
+	for _, h := range d.gateway.Hidden() {
+		st.Hidden = append(st.Hidden, fmt.Sprintf("%v %q of %s: %s", h.Kind, h.Name, h.Upstream, h.Reason))
+	}
+	for _, u := range d.upstreams {
+		s := u.Status()
+		out := adminapi.Upstream{
+			Name: s.Name, State: string(s.State), Since: s.Since, LastError: s.LastError, Restarts: s.Restarts,
+			PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools,
+		}
+		if st.Endpoint != "" {
+			out.Endpoint = st.Endpoint + "/" + s.Name
+		}
+		st.Upstreams = append(st.Upstreams, out)
+	}
+	return st
+}
+
+func health(w http.ResponseWriter, h *adminapi.Health) {
+	code := http.StatusOK
+	if h.Status == adminapi.Unavailable {
+		code = http.StatusServiceUnavailable
+	}
+	answer(w, code, h)
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(body, '\n')) // who asked may have gone
+}

@@ -1,0 +1,262 @@
+// Package daemon wires a node together, runs it and takes it apart again. It is
+// the only package that knows all the others.
+//
+//	d, err := daemon.New(cfg, &daemon.Options{Logger: log})
+//	if err != nil {
+//		return err
+//	}
+//	return d.Run(ctx) // until ctx ends; then calls finish, children are drained
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/internal/approval"
+	"github.com/fairlead-mcp/fairlead/internal/config"
+	"github.com/fairlead-mcp/fairlead/internal/gateway"
+	"github.com/fairlead-mcp/fairlead/internal/supervise"
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+)
+
+// Options are the optional settings of a [Daemon].
+type Options struct {
+	// Logger gets what an operator wants to know. Nil means discard.
+	Logger *slog.Logger
+	// Version is what the node says of itself. Empty means "0".
+	Version string
+	// OnReady is called once, when the listeners are up.
+	OnReady func(Addresses)
+	// Approvals are asked before each start of a child; what they do not hold is not
+	// run. Nil means that the config's commands run as they stand.
+	Approvals *approval.Store
+	// Lookup is the environment of the node, of which upstreams get a part. Nil means os.LookupEnv.
+	Lookup func(name string) (string, bool)
+}
+
+// Addresses are where a node listens.
+type Addresses struct {
+	Endpoint string // URL of /mcp
+	Admin    string // URL of the admin listener
+	Socket   string // path of the admin socket
+}
+
+// Daemon is one node. It runs once.
+type Daemon struct {
+	cfg       *config.Config
+	opts      Options
+	log       *slog.Logger
+	cert      *tls.Certificate // nil for plain HTTP
+	upstreams []*upstream.Upstream
+	gateway   *gateway.Gateway
+	front     *front
+	started   time.Time
+
+	ready    atomic.Bool
+	draining atomic.Bool
+	where    atomic.Pointer[Addresses] // nil until the listeners are up
+
+	stopOnce sync.Once
+	stopping chan struct{} // closed by Stop
+	killOnce sync.Once
+	killed   chan struct{} // closed by Kill
+}
+
+// New makes a node of a checked config; opts may be nil. It reads the TLS files,
+// and neither listens nor starts anything.
+func New(cfg *config.Config, opts *Options) (*Daemon, error) {
+	d := &Daemon{cfg: cfg, started: time.Now(), stopping: make(chan struct{}), killed: make(chan struct{})}
+	if opts != nil {
+		d.opts = *opts
+	}
+	if d.opts.Version == "" {
+		d.opts.Version = "0"
+	}
+	if d.opts.Lookup == nil {
+		d.opts.Lookup = os.LookupEnv
+	}
+	d.log = d.opts.Logger
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	// The same rules as for a file: whoever changed cfg since cannot open a node to everybody.
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	if cfg.TLS.Cert != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		d.cert = &cert
+	}
+	for i := range cfg.Upstreams {
+		u := &cfg.Upstreams[i]
+		d.upstreams = append(d.upstreams, upstream.New(u.Name, d.spec(u), &upstream.Options{
+			Logger: d.log, ClientName: "fairlead", ClientVersion: d.opts.Version,
+			Permit: d.permit(u),
+		}))
+	}
+	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls})
+	d.front = newFront(cfg, d.upstreams, d.gateway)
+	return d, nil
+}
+
+// permit returns what decides whether the program of u may start.
+func (d *Daemon) permit(u *config.Upstream) func() error {
+	if d.opts.Approvals == nil {
+		return nil
+	}
+	return func() error {
+		_, err := d.opts.Approvals.Allow(u)
+		return err
+	}
+}
+
+// Stop makes Run drain and return, as the end of its context does.
+func (d *Daemon) Stop() { d.stopOnce.Do(func() { close(d.stopping) }) }
+
+// Kill makes Run end what still runs, without grace, and return.
+func (d *Daemon) Kill() {
+	d.Stop()
+	d.killOnce.Do(func() { close(d.killed) })
+}
+
+// flush is how long answers to calls that were ended may take to be written.
+const flush = 2 * time.Second
+
+// Run serves until ctx ends or Stop is called, and then drains: not ready, no new
+// connections, calls finish until the shutdown grace is over and are then ended
+// with an error, streams get their completion, children are stopped. It returns
+// nil after a clean end. No goroutine started by Run outlives it.
+func (d *Daemon) Run(ctx context.Context) error {
+	if d.where.Load() != nil || d.draining.Load() {
+		return errors.New("a node runs once")
+	}
+	down := &teardown{log: d.log}
+	err := d.serve(ctx, down)
+	// From here on nothing depends on ctx: it may have ended, and draining takes its own time.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.ShutdownGrace)
+	defer cancel()
+	ended := make(chan struct{})
+	watched := make(chan struct{})
+	go func() { // ends with Run or a Kill
+		defer close(watched)
+		select {
+		case <-d.killed:
+			cancel()
+		case <-ended:
+		}
+	}()
+	err = errors.Join(err, down.run(grace))
+	close(ended)
+	<-watched
+	return err
+}
+
+// serve opens everything, says ready and waits for a reason to stop.
+func (d *Daemon) serve(ctx context.Context, down *teardown) error {
+	if err := os.MkdirAll(d.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	broken := make(chan error, 3) // one for each server
+	admin, err := d.openAdmin(ctx, down, broken)
+	if err != nil {
+		return err
+	}
+	ln, err := listen(ctx, "listen", "tcp", d.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	endpoint := "http://"
+	var wrapped net.Listener = newLimited(ln, maxConnections)
+	if d.cert != nil {
+		endpoint = "https://"
+		wrapped = tls.NewListener(wrapped, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*d.cert}, NextProtos: []string{"h2", "http/1.1"}})
+	}
+
+	d.runUpstreams(ctx, down)
+
+	// Pushed after the upstreams, so taken down before them: calls still have somebody to answer them.
+	d.startServer("mcp", d.front.server(), wrapped, down, broken, d.front.close)
+	down.push("readiness", func(context.Context) error {
+		d.draining.Store(true)
+		d.ready.Store(false)
+		return nil
+	})
+	where := Addresses{Endpoint: endpoint + reachable(ln.Addr()) + "/mcp", Admin: "http://" + reachable(admin), Socket: d.cfg.AdminSocket}
+	d.where.Store(&where)
+	d.ready.Store(true)
+	d.log.Info("node ready", "endpoint", where.Endpoint, "admin", where.Admin)
+	if d.opts.OnReady != nil {
+		d.opts.OnReady(where)
+	}
+	select {
+	case <-ctx.Done():
+		d.log.Info("node stops", "reason", context.Cause(ctx))
+	case <-d.stopping:
+		d.log.Info("node stops", "reason", "asked to")
+	case err := <-broken:
+		return err
+	}
+	return nil
+}
+
+// runUpstreams runs the supervision tree until it is taken down.
+func (d *Daemon) runUpstreams(ctx context.Context, down *teardown) {
+	tree := supervise.NewTree("upstreams", nil)
+	for _, u := range d.upstreams {
+		tree.Add(u.Name(), u)
+	}
+	// Not ctx's end but its turn in the teardown stops the tree.
+	treeCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- tree.Run(treeCtx) }() // ends with stop
+	down.push("upstreams", func(context.Context) error {
+		stop()
+		return <-done // bounded by the tree's own timeout
+	})
+}
+
+// startServer serves ln until it is taken down: closed to new connections at once,
+// given until the grace ends to finish, and cut off a little later.
+func (d *Daemon) startServer(name string, srv *http.Server, ln net.Listener, down *teardown, broken chan<- error, drain func(context.Context) error) {
+	srv.ErrorLog = slog.NewLogLogger(d.log.With("component", name).Handler(), slog.LevelDebug)
+	done := make(chan struct{})
+	go func() { // ends when srv is closed
+		defer close(done)
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			broken <- fmt.Errorf("%s listener: %w", name, err)
+		}
+	}()
+	down.pushLate(name+" connections", func(context.Context) error {
+		// The calls have ended by now, the last ones with an error that is just being written.
+		writing, cancel := context.WithTimeout(context.Background(), flush)
+		defer cancel()
+		err := srv.Shutdown(writing)
+		if err != nil {
+			err = srv.Close()
+		}
+		<-done
+		return err
+	})
+	down.push(name+" calls", func(grace context.Context) error {
+		drained := make(chan error, 1)
+		go func() { drained <- drain(grace) }() // bounded by grace
+		err := errors.Join(srv.Shutdown(grace), <-drained)
+		if err != nil {
+			// Not an error of the node: the calls that remain are ended next.
+			d.log.Warn("calls are ended", "listener", name, "reason", "the shutdown grace is over")
+		}
+		return nil
+	})
+}

@@ -1,0 +1,98 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/internal/config"
+	"github.com/fairlead-mcp/fairlead/internal/gateway"
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
+)
+
+// front is the MCP listener: one endpoint for everything, and one for each upstream.
+type front struct {
+	tokens    tokens
+	endpoints map[string]*streamhttp.Handler // path -> endpoint
+	running   atomic.Int64                   // requests, open streams included
+}
+
+func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gateway) *front {
+	f := &front{tokens: cfg.Auth.Tokens, endpoints: map[string]*streamhttp.Handler{}}
+	opts := &streamhttp.HandlerOptions{
+		AllowedOrigins: cfg.AllowedOrigins,
+		Limits:         jsonrpc.Limits{MaxBytes: int(cfg.Limits.Body)},
+		MaxSessions:    cfg.Limits.Sessions,
+		SessionTimeout: cfg.Limits.SessionIdle,
+		CallTimeout:    longest(cfg),
+	}
+	if len(f.tokens) > 0 {
+		opts.Authenticate = f.tokens.authenticate
+	}
+	f.endpoints["/mcp"] = streamhttp.NewHandler(g.Root(), opts)
+	for _, u := range upstreams {
+		if one, ok := g.One(u.Name()); ok {
+			f.endpoints["/mcp/"+u.Name()] = streamhttp.NewHandler(one, opts)
+		}
+	}
+	return f
+}
+
+// longest is the time after which a call of any upstream has ended.
+func longest(cfg *config.Config) time.Duration {
+	d := cfg.Limits.CallTimeout
+	for i := range cfg.Upstreams {
+		d = max(d, cfg.Upstreams[i].Timeout)
+	}
+	return d
+}
+
+func (f *front) server() *http.Server { return streamhttp.NewServer("", f) }
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.running.Add(1)
+	defer f.running.Add(-1)
+	if h, ok := f.endpoints[r.URL.Path]; ok {
+		h.ServeHTTP(w, r)
+		return
+	}
+	// Who may not call is not told which paths there are.
+	if len(f.tokens) > 0 {
+		if _, err := f.tokens.authenticate(r); err != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+			return
+		}
+	}
+	http.Error(w, "There is nothing here; MCP is at /mcp", http.StatusNotFound)
+}
+
+// close ends streams and sessions of all endpoints side by side.
+func (f *front) close(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, 0, len(f.endpoints))
+	var mu sync.Mutex
+	for path, h := range f.endpoints {
+		wg.Go(func() {
+			if err := h.Close(ctx); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("%s: %w", path, err))
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+var _ http.Handler = (*front)(nil)
+
+// principal is who has the token of this name.
+func principal(name string) mcp.Principal { return mcp.Principal{Issuer: "token", Subject: name} }

@@ -1,0 +1,56 @@
+// Inside the package: the bound on connections is too high to reach from outside.
+package daemon
+
+import (
+	"errors"
+	"net"
+	"testing"
+)
+
+func TestLimited(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLimited(ln, 1)
+	accepted := make(chan net.Conn)
+	failed := make(chan error, 1)
+	go func() { // ends with l
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				failed <- err
+				return
+			}
+			accepted <- c
+		}
+	}()
+	for range 2 {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	first := <-accepted
+	if len(l.slots) != 1 {
+		t.Errorf("%d slots are taken, want 1", len(l.slots))
+	}
+	select {
+	case <-accepted:
+		t.Error("a second connection beyond the limit")
+	default:
+	}
+	_ = first.Close()
+	_ = first.Close() // must not free a second slot
+	second := <-accepted
+	// The limit is reached again: Accept waits for a slot, and Close ends the wait.
+	_ = l.Close()
+	if err := <-failed; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept after Close: %v, want net.ErrClosed", err)
+	}
+	_ = second.Close()
+	if len(l.slots) != 0 {
+		t.Errorf("%d slots are taken after all connections were closed", len(l.slots))
+	}
+}

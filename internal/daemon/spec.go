@@ -1,0 +1,42 @@
+package daemon
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/fairlead-mcp/fairlead/internal/config"
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+)
+
+// passed are the variables that every child gets from the node's environment;
+// docs/config.md names them at env_pass.
+var passed = [...]string{"PATH", "HOME", "LANG", "TZ", "TMPDIR"}
+
+// spec turns what the config says of an upstream into what runs.
+func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
+	s := upstream.Spec{
+		Command: u.Command, Args: u.Args, Dir: u.Dir, URL: u.URL, Era: upstream.Era(u.Era),
+		Allow: u.Tools.Allow, Deny: u.Tools.Deny,
+		CallTimeout: u.Timeout, StartTimeout: u.StartTimeout,
+	}
+	if u.URL != "" {
+		s.Header = map[string][]string{}
+		for name, value := range u.Headers {
+			s.Header[name] = []string{value.Reveal()}
+		}
+		return s
+	}
+	env := map[string]string{}
+	for _, name := range slices.Concat(passed[:], u.EnvPass) {
+		if value, ok := d.opts.Lookup(name); ok {
+			env[name] = value
+		}
+	}
+	for name, value := range u.Env {
+		env[name] = value.Reveal()
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		s.Env = append(s.Env, name+"="+env[name])
+	}
+	return s
+}

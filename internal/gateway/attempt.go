@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+// attempt asks the upstream. It is the last stage.
+func attempt(ctx context.Context, c *call) (rule string, err error) {
+	if c.target != nil {
+		return c.ask(ctx, c.target)
+	}
+	for _, t := range c.try {
+		if rule, err = c.ask(ctx, t); err == nil || !notFound(err) {
+			return rule, err
+		}
+	}
+	return rule, c.unknown()
+}
+
+// notFound reports whether an upstream said that it does not have a resource.
+func notFound(err error) bool {
+	const legacyNotFound = -32002
+	e, ok := errors.AsType[*mcp.Error](err)
+	return ok && (e.Code == jsonrpc.CodeInvalidParams || e.Code == legacyNotFound || e.Code == jsonrpc.CodeMethodNotFound)
+}
+
+// ask sends the request to one upstream and makes its result the gateway's.
+func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
+	u := t.upstream
+	c.asked = u
+	timeout := u.Spec().CallTimeout
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	c.name(t)
+	asks := c.req.Meta.Version.Modern() && u.Status().Version.Modern()
+	c.out.Meta.Capabilities = passed(c.req.Meta.Capabilities, asks)
+	c.out.Meta.Version = mcp.LatestVersion // what the caller speaks is the edge's business, what the upstream speaks its transport's
+	rule = "by " + u.Name() + " within " + timeout.String()
+
+	res, err := u.Handle(ctx, c.out, c.sink)
+	if err != nil {
+		return rule, err
+	}
+	if res.Type == mcp.ResultInputRequired {
+		if !asks {
+			return rule, &upstream.Failure{
+				Class: upstream.ProtocolError, Upstream: u.Name(),
+				Err: errors.New("asks for input that the caller has not offered"),
+			}
+		}
+		if raw := jsonrpc.Get(res.Body, "requestState"); raw != nil {
+			state, ok := jsonrpc.Unquote(raw)
+			if !ok {
+				return rule, &upstream.Failure{
+					Class: upstream.ProtocolError, Upstream: u.Name(),
+					Err: errors.New("requestState is not a string"),
+				}
+			}
+			sealed := c.scope.g.sealer.seal(c.req, u.Name(), state)
+			res.Body = jsonrpc.Splice(nil, res.Body, jsonrpc.Member{Key: "requestState", Value: jsonrpc.AppendString(nil, sealed)})
+		}
+	}
+	if c.scope.prefixed {
+		meta := jsonrpc.Splice(nil, jsonrpc.Get(res.Body, "_meta"), jsonrpc.Member{Key: metaServerInfo, Value: c.scope.g.serverInfo})
+		res.Body = jsonrpc.Splice(nil, res.Body, jsonrpc.Member{Key: "_meta", Value: meta})
+	}
+	c.result = res
+	return rule, nil
+}
+
+// passed returns the caller's capabilities as an upstream gets them. Where one
+// side has sessions, what would need the server to ask in mid-call is left out.
+// Tasks are not carried.
+func passed(raw []byte, asks bool) []byte {
+	if raw == nil {
+		return []byte(`{}`)
+	}
+	edits := []jsonrpc.Member{{Key: "tasks"}}
+	if !asks {
+		edits = append(edits, jsonrpc.Member{Key: "elicitation"}, jsonrpc.Member{Key: "sampling"}, jsonrpc.Member{Key: "roots"})
+	}
+	if ext := jsonrpc.Get(raw, "extensions"); jsonrpc.Get(ext, tasksExt) != nil {
+		edits = append(edits, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt})})
+	}
+	return jsonrpc.Splice(nil, raw, edits...)
+}

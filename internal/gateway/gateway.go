@@ -1,0 +1,204 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+// Options are the optional settings of a [Gateway].
+type Options struct {
+	// Name and Version are the node's serverInfo. Empty means "fairlead" and "0".
+	Name, Version string
+	// Keys seal the handles that leave the node; the first seals, all open. Nodes
+	// that share callers share keys. None means a random key, good until the process ends.
+	Keys []Key
+	// MaxCalls bounds the calls that run at the same time. Zero means 4096.
+	MaxCalls int
+	// PageSize bounds the entries of one page of a list. Zero means 500.
+	PageSize int
+	// ListWait is how long a list waits for upstreams that have never been listed. Zero means 1 s.
+	ListWait time.Duration
+	// Coalesce is how long list changes are collected before they are passed on. Zero means 250 ms.
+	Coalesce time.Duration
+	// MaxStreams bounds the open subscriptions. Zero means 10,000.
+	MaxStreams int
+	// OnCall is told of each call that has ended. It must not block.
+	OnCall func(Trace)
+}
+
+// Gateway is many upstreams as one server. It is safe for concurrent use.
+type Gateway struct {
+	opts       Options
+	serverInfo []byte
+	upstreams  []*upstream.Upstream // in config order
+	sealer     *sealer
+	admitted   counter
+	root       *scope
+	ones       map[string]*scope
+	stops      []func()
+}
+
+// scope is one server that the gateway shows: all upstreams, or one.
+type scope struct {
+	g         *Gateway
+	upstreams []*upstream.Upstream
+	prefixed  bool // whether names carry the upstream's name
+	hub       *hub
+
+	building sync.Mutex // held while a view is built, so that it is built once
+	view     atomic.Pointer[view]
+}
+
+// New makes a gateway in front of upstreams, in order of precedence; opts may be
+// nil. It does not run the upstreams. It panics if two have the same name.
+func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
+	g := &Gateway{upstreams: upstreams, ones: make(map[string]*scope)}
+	if opts != nil {
+		g.opts = *opts
+	}
+	if g.opts.Name == "" {
+		g.opts.Name, g.opts.Version = "fairlead", "0"
+	}
+	for _, d := range []struct {
+		value *int
+		def   int
+	}{{&g.opts.MaxCalls, 4096}, {&g.opts.PageSize, 500}, {&g.opts.MaxStreams, 10_000}} {
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+	}
+	if g.opts.ListWait == 0 {
+		g.opts.ListWait = time.Second
+	}
+	if g.opts.Coalesce == 0 {
+		g.opts.Coalesce = 250 * time.Millisecond
+	}
+	if g.opts.OnCall == nil {
+		g.opts.OnCall = func(Trace) {}
+	}
+	g.serverInfo = jsonrpc.Splice(nil, nil,
+		jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, g.opts.Name)},
+		jsonrpc.Member{Key: "version", Value: jsonrpc.AppendString(nil, g.opts.Version)})
+	g.sealer = newSealer(g.opts.Keys)
+	g.admitted.max = g.opts.MaxCalls
+
+	g.root = newScope(g, upstreams, true)
+	for _, u := range upstreams {
+		if g.ones[u.Name()] != nil {
+			panic("gateway: two upstreams named " + u.Name())
+		}
+		one := newScope(g, []*upstream.Upstream{u}, false)
+		g.ones[u.Name()] = one
+		g.stops = append(g.stops, u.Watch(func(c upstream.Change) {
+			one.hub.changed(u, c)
+			g.root.hub.changed(u, c)
+		}))
+	}
+	return g
+}
+
+func newScope(g *Gateway, upstreams []*upstream.Upstream, prefixed bool) *scope {
+	s := &scope{g: g, upstreams: upstreams, prefixed: prefixed}
+	s.hub = newHub(s)
+	return s
+}
+
+// Root returns the server that has everything of all upstreams.
+func (g *Gateway) Root() mcp.Handler { return g.root }
+
+// One returns the server that is one upstream under its own names.
+func (g *Gateway) One(name string) (mcp.Handler, bool) {
+	s, ok := g.ones[name]
+	return s, ok
+}
+
+// Hidden lists what collides with something of an earlier upstream or is
+// otherwise not offered by Root, in config order.
+func (g *Gateway) Hidden() []Hidden { return g.root.current().hidden }
+
+// Missing names the upstreams that have never been listed, in config order.
+func (g *Gateway) Missing() []string { return g.root.missing() }
+
+// Close ends all open subscriptions with their completion result. Calls go on.
+func (g *Gateway) Close() {
+	for _, stop := range g.stops {
+		stop()
+	}
+	g.root.hub.close()
+	for _, s := range g.ones {
+		s.hub.close()
+	}
+}
+
+// Handle implements [mcp.Handler].
+func (s *scope) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+	switch req.Method {
+	case mcp.MethodDiscover:
+		return s.discover(ctx)
+	case mcp.MethodListTools:
+		return s.list(ctx, upstream.Tools, req)
+	case mcp.MethodListResources:
+		return s.list(ctx, upstream.Resources, req)
+	case mcp.MethodListTemplates:
+		return s.list(ctx, upstream.Templates, req)
+	case mcp.MethodListPrompts:
+		return s.list(ctx, upstream.Prompts, req)
+	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource, mcp.MethodComplete:
+		return s.call(ctx, req, sink)
+	case mcp.MethodListen:
+		return s.hub.listen(ctx, req, sink)
+	}
+	return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
+}
+
+// current returns the view of what the upstreams now offer.
+func (s *scope) current() *view {
+	if v := s.view.Load(); v != nil && v.fresh(s.upstreams) {
+		return v
+	}
+	s.building.Lock()
+	defer s.building.Unlock()
+	v := s.view.Load()
+	if v == nil || !v.fresh(s.upstreams) {
+		v = buildView(s.upstreams, s.prefixed, s.g.opts.PageSize)
+		s.view.Store(v)
+	}
+	return v
+}
+
+func (s *scope) missing() []string {
+	var names []string
+	for _, u := range s.upstreams {
+		if u.Catalogue() == nil {
+			names = append(names, u.Name())
+		}
+	}
+	return names
+}
+
+// await gives upstreams that have just been started some time. Those of which an
+// attempt has failed get none, or each list would take that long.
+func (s *scope) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.g.opts.ListWait)
+	defer cancel()
+	for _, u := range s.upstreams {
+		if u.Catalogue() != nil {
+			continue
+		}
+		u.Wake()
+		if u.Status().State != upstream.Starting {
+			continue
+		}
+		select {
+		case <-u.Listed():
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+	"github.com/fairlead-mcp/fairlead/mcp"
+)
+
+// Decision is what a stage decided about a call, and why.
+type Decision struct {
+	Stage string
+	Rule  string        // what decided, in a few words
+	OK    bool          // whether the call went on
+	Took  time.Duration // for the last stage, the upstream's time
+}
+
+// Trace is a call that has ended, for those who explain or count calls.
+type Trace struct {
+	Method    string
+	Name      string // as the caller named it
+	Upstream  string // empty if none was found
+	Principal mcp.Principal
+	Took      time.Duration
+	Decisions []Decision // in the order of the stages; the last is not OK if a stage refused
+	Err       error
+}
+
+// A stage decides whether and how a call goes on. It returns the rule by which it
+// decided; an error ends the call and is what the caller gets.
+type stage struct {
+	name string
+	run  func(ctx context.Context, c *call) (rule string, err error)
+}
+
+// stages is the way of every call.
+func stages() []stage {
+	return []stage{
+		{"resolve", resolve},       // which upstream, and by what name there
+		{"authorise", authorise},   // may the caller have it
+		{"parameters", parameters}, // do mirrored headers say the same as the body
+		{"admit", admit},           // is there room
+		{"attempt", attempt},       // ask the upstream, by the deadline
+	}
+}
+
+// Stages lists the names of the stages that calls pass, in order.
+func Stages() []string {
+	var names []string
+	for _, s := range stages() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// call is one call on its way through the stages.
+type call struct {
+	scope *scope
+	req   *mcp.Request
+	sink  mcp.Sink
+
+	target  *target            // set by resolve: who is asked
+	try     []*target          // set by resolve instead, for a URI that nobody lists: who is asked in turn
+	unknown func() error       // set by resolve: the answer if there is no such thing, or it is not for this caller
+	out     *mcp.Request       // set by resolve: the request as the upstream gets it, but for the name
+	name    func(t *target)    // set by resolve: writes the upstream's name into out
+	after   []func()           // undone when the call has ended
+	result  mcp.Result         // set by attempt
+	asked   *upstream.Upstream // set by attempt: who answered
+}
+
+// call passes a request through the stages.
+func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+	c := &call{scope: s, req: req, sink: sink}
+	trace := Trace{Method: req.Method, Name: req.Name, Principal: req.Principal}
+	began := time.Now()
+	last := began
+	var err error
+	for _, st := range stages() {
+		var rule string
+		rule, err = st.run(ctx, c)
+		now := time.Now()
+		trace.Decisions = append(trace.Decisions, Decision{Stage: st.name, Rule: rule, OK: err == nil, Took: now.Sub(last)})
+		last = now
+		if err != nil {
+			break
+		}
+	}
+	for _, undo := range c.after {
+		undo()
+	}
+	switch {
+	case c.asked != nil:
+		trace.Upstream = c.asked.Name()
+	case c.target != nil:
+		trace.Upstream = c.target.upstream.Name()
+	}
+	trace.Took, trace.Err = last.Sub(began), err
+	s.g.opts.OnCall(trace)
+	if err != nil {
+		return mcp.Result{}, err
+	}
+	return c.result, nil
+}

@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+	"sync"
+
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+// Hidden is something of an upstream that the gateway does not offer.
+type Hidden struct {
+	Kind     upstream.Kind
+	Upstream string
+	Name     string // the upstream's own name for it
+	Reason   string
+}
+
+// view is what a scope offers at one moment. It is immutable.
+type view struct {
+	built     []*upstream.Catalogue // what it was made of, per upstream
+	targets   map[upstream.Kind]map[string]*target
+	templates []ownedTemplate // most specific first, then in config order
+	lists     map[upstream.Kind]*list
+	hidden    []Hidden
+}
+
+// target is one thing that can be called.
+type target struct {
+	upstream *upstream.Upstream
+	name     string // the upstream's own name for it
+	allowed  bool   // a tool that is not is in no list, and calls of it are answered as if it did not exist
+	rule     string // why it is or is not allowed
+	// headers compiles the tool's mirrored parameters when they are first needed.
+	headers func() (*mcp.HeaderParams, error)
+}
+
+type ownedTemplate struct {
+	*template
+	upstream *upstream.Upstream
+}
+
+// list is one list, encoded once.
+type list struct {
+	generation uint64   // hash of the content: the same content has the same cursors after a restart
+	pages      [][]byte // whole result bodies; never empty
+}
+
+// maxPageBytes bounds a page, so that a list of huge schemas does not become one huge message.
+const maxPageBytes = 4 << 20
+
+// buildView merges the catalogues. Earlier upstreams win.
+func buildView(upstreams []*upstream.Upstream, prefixed bool, pageSize int) *view {
+	v := &view{targets: make(map[upstream.Kind]map[string]*target), lists: make(map[upstream.Kind]*list)}
+	for _, u := range upstreams {
+		v.built = append(v.built, u.Catalogue())
+	}
+	for _, kind := range upstream.Kinds() {
+		targets := make(map[string]*target)
+		var items [][]byte
+		for i, u := range upstreams {
+			if v.built[i] == nil {
+				continue
+			}
+			for _, item := range v.built[i].Items(kind) {
+				name, raw := item.Name, item.Raw
+				rule, allowed := "", true
+				if kind == upstream.Tools {
+					rule, allowed = u.Allows(item.Name)
+				}
+				if prefixed && (kind == upstream.Tools || kind == upstream.Prompts) {
+					name = exposed(u.Name(), item.Name)
+					raw = jsonrpc.Splice(nil, raw, jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, name)})
+				}
+				if winner, taken := targets[name]; taken && (winner.allowed || !allowed) {
+					v.hide(kind, u, item.Name, "the same is offered by "+winner.upstream.Name())
+					continue
+				}
+				t := &target{upstream: u, name: item.Name, rule: rule, allowed: allowed}
+				switch kind {
+				case upstream.Tools:
+					schema := jsonrpc.Get(item.Raw, "inputSchema")
+					t.headers = sync.OnceValues(func() (*mcp.HeaderParams, error) { return mcp.CompileHeaderParams(schema) })
+				case upstream.Templates:
+					if compiled := compileTemplate(item.Name); compiled != nil {
+						v.templates = append(v.templates, ownedTemplate{compiled, u})
+					} else {
+						v.hide(kind, u, item.Name, "not a URI template")
+						continue
+					}
+				}
+				targets[name] = t
+				if allowed {
+					items = append(items, raw)
+				}
+			}
+		}
+		v.targets[kind] = targets
+		v.lists[kind] = newList(kind, items, pageSize)
+	}
+	slices.SortStableFunc(v.templates, func(a, b ownedTemplate) int { return b.literals - a.literals })
+	return v
+}
+
+func (v *view) hide(kind upstream.Kind, u *upstream.Upstream, name, reason string) {
+	v.hidden = append(v.hidden, Hidden{Kind: kind, Upstream: u.Name(), Name: name, Reason: reason})
+}
+
+// fresh reports whether the upstreams still offer what the view was made of.
+func (v *view) fresh(upstreams []*upstream.Upstream) bool {
+	for i, u := range upstreams {
+		if u.Catalogue() != v.built[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// owner returns who is asked for a URI: who lists it, or who has the most specific template for it.
+func (v *view) owner(uri string) *upstream.Upstream {
+	if t := v.targets[upstream.Resources][uri]; t != nil {
+		return t.upstream
+	}
+	for _, t := range v.templates {
+		if t.match(uri) {
+			return t.upstream
+		}
+	}
+	return nil
+}
+
+func newList(kind upstream.Kind, items [][]byte, pageSize int) *list {
+	hash := fnv.New64a()
+	for _, raw := range items {
+		hash.Write(raw)
+		hash.Write([]byte{'\n'})
+	}
+	l := &list{generation: hash.Sum64()}
+	for {
+		page := append(jsonrpc.AppendString([]byte{'{'}, string(kind)), ":["...)
+		n := 0
+		for n < len(items) && n < pageSize && (n == 0 || len(page)+len(items[n]) <= maxPageBytes) {
+			if n > 0 {
+				page = append(page, ',')
+			}
+			page = append(page, items[n]...)
+			n++
+		}
+		items = items[n:]
+		page = append(page, ']')
+		if len(items) > 0 {
+			page = jsonrpc.AppendString(append(page, `,"nextCursor":`...), l.cursor(kind, len(l.pages)+1))
+		}
+		l.pages = append(l.pages, append(page, '}'))
+		if len(items) == 0 {
+			return l
+		}
+	}
+}
+
+// cursor names a page of this very content of the list.
+func (l *list) cursor(kind upstream.Kind, page int) string {
+	b := binary.BigEndian.AppendUint64(nil, l.generation)
+	b = binary.BigEndian.AppendUint32(b, uint32(page))
+	return base64.RawURLEncoding.EncodeToString(append(b, kind...))
+}
+
+// page returns the page that a cursor names. A cursor of other content is refused,
+// since entries could be missed or seen twice.
+func (l *list) page(kind upstream.Kind, raw []byte) ([]byte, error) {
+	if raw == nil {
+		return l.pages[0], nil
+	}
+	text, ok := jsonrpc.Unquote(raw)
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if !ok || err != nil || len(b) < 12 || string(b[12:]) != string(kind) {
+		return nil, mcp.ErrInvalidParams("Invalid cursor")
+	}
+	page := binary.BigEndian.Uint32(b[8:])
+	if binary.BigEndian.Uint64(b) != l.generation || page == 0 || int64(page) >= int64(len(l.pages)) {
+		return nil, mcp.ErrInvalidParams("Invalid cursor: the list has changed, start again without a cursor")
+	}
+	return l.pages[page], nil
+}

@@ -1,0 +1,139 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+)
+
+var errNotReady = errors.New("not ready")
+
+// retryHint is what callers are told when no better figure is known: about the
+// time that a restart takes.
+const retryHint = time.Second
+
+// Handle carries one call to the upstream. While the upstream is away it wakes it
+// and waits, at most Spec.StartTimeout, and not beyond the first attempt that
+// fails. The deadline is the caller's.
+//
+// Errors of the upstream are returned as they came; everything else is a
+// [Failure]. A call is never sent twice. subscriptions/listen is not carried: the
+// upstream holds its own stream, see [Upstream.Watch] and [Upstream.Subscribe].
+func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+	if req.Method == mcp.MethodListen {
+		return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
+	}
+	if !u.enter() {
+		return mcp.Result{}, &Failure{Class: Overloaded, Upstream: u.name, RetryAfter: retryHint, RetrySafe: true}
+	}
+	defer u.leave()
+	l, err := u.acquire(ctx)
+	if err != nil {
+		return mcp.Result{}, err
+	}
+	callCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// The transport ends calls itself when the connection goes; this makes it so for any Handler.
+	defer context.AfterFunc(l.ctx, func() { cancel(mcp.ErrClosed) })()
+
+	res, err := l.conn.Handler.Handle(callCtx, req, sink)
+	if err == nil {
+		return res, nil
+	}
+	return mcp.Result{}, u.failure(ctx, l, req.Method, err)
+}
+
+// failure says what the caller of a call that was sent is told.
+func (u *Upstream) failure(ctx context.Context, l *link, method string, err error) error {
+	if _, ok := errors.AsType[*mcp.Error](err); ok {
+		return err
+	}
+	f := &Failure{Class: Unavailable, Upstream: u.name, RetrySafe: method != mcp.MethodCallTool, Err: err}
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		f.Class = Timeout
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case l.ctx.Err() == nil && invalidAnswer(err):
+		f.Class = ProtocolError
+	default:
+		f.RetryAfter = retryHint
+		if l.conn.Done == nil {
+			select {
+			case l.broken <- err:
+			default: // one report is enough
+			}
+		}
+	}
+	return f
+}
+
+func (u *Upstream) enter() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.calls == u.spec.MaxConcurrent {
+		return false
+	}
+	u.calls++
+	return true
+}
+
+func (u *Upstream) leave() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.calls--
+}
+
+// WaitReady waits for the connection as a call does.
+func (u *Upstream) WaitReady(ctx context.Context) error {
+	_, err := u.acquire(ctx)
+	return err
+}
+
+// acquire returns the connection, waiting for it if there is hope.
+func (u *Upstream) acquire(ctx context.Context) (*link, error) {
+	var (
+		timer *time.Timer
+		late  <-chan time.Time
+		first int
+	)
+	for {
+		u.mu.Lock()
+		l, state, attempts, moved := u.link, u.status.State, u.attempts, u.moved
+		u.mu.Unlock()
+		if l != nil && l.alive() {
+			return l, nil
+		}
+		if timer == nil {
+			first = attempts
+			timer = time.NewTimer(u.spec.StartTimeout)
+			defer timer.Stop()
+			late = timer.C
+		}
+		delay := u.keeper.Wake()
+		if state == Stopped || attempts != first || (state == Failed && delay > 0) {
+			return nil, u.away(delay)
+		}
+		select {
+		case <-moved:
+		case <-late:
+			return nil, u.away(0)
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil, u.away(0)
+			}
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// away is the failure of a call that could not be sent.
+func (u *Upstream) away(delay time.Duration) error {
+	cause := errNotReady
+	if s := u.Status(); s.LastError != "" {
+		cause = errors.New(s.LastError)
+	}
+	return &Failure{Class: Unavailable, Upstream: u.name, RetryAfter: max(delay, retryHint), RetrySafe: true, Err: cause}
+}

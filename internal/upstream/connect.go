@@ -1,0 +1,98 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/stdio"
+	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
+)
+
+// startChild starts the upstream's program and finds out what it speaks.
+func (u *Upstream) startChild(ctx context.Context) (*Conn, error) {
+	if u.opts.Permit != nil {
+		if err := u.opts.Permit(); err != nil {
+			return nil, fmt.Errorf("start: %w", err)
+		}
+	}
+	cmd := exec.Command(u.spec.Command, u.spec.Args...)
+	if cmd.Err != nil {
+		return nil, fmt.Errorf("start: %w", cmd.Err)
+	}
+	cmd.Env, cmd.Dir = u.spec.Env, u.spec.Dir
+	era := stdio.Era(u.spec.Era)
+	if u.spec.Era == EraAuto {
+		// What an earlier start found out holds: it is the same program.
+		if era = stdio.EraAuto; u.Status().Version != "" {
+			era = stdio.Era(u.Status().Era)
+		}
+	}
+	c, err := stdio.Start(ctx, cmd, &stdio.ClientOptions{
+		Era:        era,
+		ClientInfo: mcp.Implementation{Name: u.opts.ClientName, Version: u.opts.ClientVersion},
+		StopWait:   u.spec.StopTimeout,
+		Stderr:     func(line []byte) { u.log.Debug("stderr", "line", string(line)) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{
+		Handler: c,
+		Done:    c.Done(),
+		Err:     c.Err,
+		// Two waits of StopTimeout, before SIGTERM and before SIGKILL, and a moment for the end itself.
+		Close:   func() error { return closeWithin(2*u.spec.StopTimeout+time.Second, c.Close) },
+		Version: c.Version,
+		PID:     c.PID(),
+	}, nil
+}
+
+// dialRemote makes a client of the remote server. It is asked for the first time by fetch.
+func (u *Upstream) dialRemote(context.Context) (*Conn, error) {
+	era := streamhttp.Era(u.spec.Era)
+	if u.spec.Era == EraAuto {
+		era = streamhttp.EraAuto
+	}
+	c := streamhttp.NewClient(u.spec.URL, &streamhttp.ClientOptions{
+		Header:     http.Header(u.spec.Header),
+		Era:        era,
+		Timeout:    u.spec.CallTimeout,
+		ClientInfo: u.clientInfo,
+		OnInvalidTool: func(tool string, err error) {
+			u.log.Warn("tool left out", "tool", tool, "err", err)
+		},
+	})
+	return &Conn{Handler: c, Version: c.Version, Close: func() error { return closeWithin(5*time.Second, c.Close) }}, nil
+}
+
+// closeWithin closes a connection after the end of the context that it was used
+// with, so it needs a deadline of its own.
+func closeWithin(d time.Duration, end func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return end(ctx)
+}
+
+// unauthorised reports whether a remote server refused our credentials.
+func unauthorised(err error) bool {
+	status, ok := errors.AsType[*streamhttp.StatusError](err)
+	return ok && (status.Code == http.StatusUnauthorized || status.Code == http.StatusForbidden)
+}
+
+// invalidAnswer reports whether err is about what the peer said, as opposed to the
+// connection to it.
+func invalidAnswer(err error) bool {
+	if _, ok := errors.AsType[*streamhttp.StatusError](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return false
+	}
+	return !errors.Is(err, mcp.ErrClosed) && !errors.Is(err, context.Canceled)
+}

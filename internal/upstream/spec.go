@@ -1,0 +1,126 @@
+package upstream
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/internal/supervise"
+	"github.com/fairlead-mcp/fairlead/mcp"
+)
+
+// Era says which family of revisions an upstream is spoken to in.
+type Era string
+
+// The eras. The empty Era is EraAuto.
+const (
+	EraAuto   Era = "auto"   // found out by asking
+	EraLegacy Era = "legacy" // 2025-11-25 and older: initialize and sessions
+	EraModern Era = "modern" // 2026-07-28 and newer
+)
+
+// Spec says what an upstream is: a program to start (Command) or an address (URL).
+type Spec struct {
+	Command string
+	Args    []string
+	Env     []string // the child's whole environment, as KEY=VALUE; nil means what a program needs to run at all
+	Dir     string   // empty means the node's own
+
+	URL    string
+	Header map[string][]string // sent with every request to URL
+
+	Era Era
+
+	// Allow and Deny are patterns over the upstream's own tool names, in which *
+	// stands for any text and ? for one character. A tool is offered when Allow is
+	// empty or matches it, and Deny does not.
+	Allow, Deny []string
+
+	// CallTimeout bounds one call, from its acceptance to its result. Zero means 5 minutes.
+	CallTimeout time.Duration
+	// StartTimeout bounds connecting and the first listing, and how long a call
+	// waits for them. Zero means 30 seconds.
+	StartTimeout time.Duration
+	// StopTimeout is how long a child may take to end after its stdin was closed,
+	// and again after SIGTERM. Zero means 2 seconds.
+	StopTimeout time.Duration
+	// MaxConcurrent bounds the calls that run at the same time. Zero means 256.
+	MaxConcurrent int
+}
+
+func (s Spec) withDefaults() Spec {
+	if s.Era == "" {
+		s.Era = EraAuto
+	}
+	if s.CallTimeout == 0 {
+		s.CallTimeout = 5 * time.Minute
+	}
+	if s.StartTimeout == 0 {
+		s.StartTimeout = 30 * time.Second
+	}
+	if s.StopTimeout == 0 {
+		s.StopTimeout = 2 * time.Second
+	}
+	if s.MaxConcurrent == 0 {
+		s.MaxConcurrent = 256
+	}
+	return s
+}
+
+// allows returns the rule that decides over a tool, and the decision.
+func (s *Spec) allows(tool string) (rule string, ok bool) {
+	for _, p := range s.Deny {
+		if match(p, tool) {
+			return "deny " + p, false
+		}
+	}
+	if len(s.Allow) == 0 {
+		return "allow all", true
+	}
+	for _, p := range s.Allow {
+		if match(p, tool) {
+			return "allow " + p, true
+		}
+	}
+	return "not in allow", false
+}
+
+// Options are the optional settings of an [Upstream].
+type Options struct {
+	// Logger gets the upstream's life and the child's stderr. Nil means discard.
+	Logger *slog.Logger
+	// OnEvent is told of every change of state. It must not block.
+	OnEvent func(Status)
+	// ClientName and ClientVersion are how the node introduces itself. Empty means "fairlead" and "0".
+	ClientName, ClientVersion string
+	// Policy says when the upstream is connected to again. Nil means the defaults
+	// of package supervise, without a budget for remote servers.
+	Policy *supervise.Policy
+	// Permit is asked directly before each start of the program, restarts included;
+	// an error means that it is not started. Nil permits it.
+	Permit func() error
+	// Dial replaces the connection that Spec describes: for servers compiled in.
+	Dial func(ctx context.Context) (*Conn, error)
+	// MaxItems bounds each list of the catalogue. Zero means 10,000.
+	MaxItems int
+	// MaxListBytes bounds the bytes of each list of the catalogue. Zero means 16 MiB.
+	MaxListBytes int
+}
+
+// Conn is an open connection to an upstream.
+type Conn struct {
+	// Handler carries the calls.
+	Handler mcp.Handler
+	// Done is closed when the connection can carry no more calls. Nil means that
+	// it cannot break as a whole; then failed calls make the upstream look again.
+	Done <-chan struct{}
+	// Err says why Done was closed. It may be nil.
+	Err func() error
+	// Close ends the connection and returns when nothing of it is left. It may be nil.
+	Close func() error
+	// Version tells the revision that the upstream is spoken to in. Nil means that
+	// what it says of itself decides.
+	Version func() mcp.Version
+	// PID is the child's process id, or 0.
+	PID int
+}

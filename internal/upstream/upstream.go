@@ -1,0 +1,372 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/internal/supervise"
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+// State is where an upstream is in its life.
+type State string
+
+// The states.
+const (
+	Starting   State = "starting"   // never yet ready
+	Ready      State = "ready"      // calls are carried
+	Restarting State = "restarting" // was lost; the next attempt comes soon
+	Failed     State = "failed"     // attempts are rare until one succeeds
+	Stopped    State = "stopped"    // Run has returned
+)
+
+// Status is what is known of an upstream at one moment.
+type Status struct {
+	Name      string
+	State     State
+	Since     time.Time   // when State began
+	LastError string      // why it is or was not ready; empty if there never was a reason
+	Restarts  int         // how often it was started again
+	PID       int         // of the child, or 0
+	Era       Era         // as found out, or as configured until then
+	Version   mcp.Version // empty until the first connection
+	Server    []byte      // raw serverInfo, or nil
+	Tools     int         // number of tools listed
+	Listed    bool        // the catalogue is known, though maybe from an earlier connection
+}
+
+// Change is something about an upstream that its watchers may want to pass on.
+type Change struct {
+	// Lists are the lists of which the upstream said that they have changed, or
+	// that were found different after a reconnection.
+	Lists []Kind
+	// URI is a resource that was updated; empty for other changes.
+	URI string
+	// Gap says that updates may have been lost: watched resources count as updated.
+	Gap bool
+}
+
+// Upstream is one upstream. It is safe for concurrent use.
+type Upstream struct {
+	name       string
+	spec       Spec
+	opts       Options
+	log        *slog.Logger
+	clientInfo []byte
+	dial       func(context.Context) (*Conn, error)
+	keeper     *supervise.Keeper
+	catalogue  atomic.Pointer[Catalogue] // changed under mu; read for each call
+	events     sync.Mutex                // held while OnEvent is called, so that events come in order
+
+	mu       sync.Mutex
+	status   Status
+	link     *link         // nil while not ready
+	moved    chan struct{} // closed and replaced when state or link change
+	attempts int           // attempts that ended without having been ready
+	reached  bool          // the current attempt has been ready
+	listed   chan struct{} // closed with the first catalogue
+	calls    int           // running
+	watched  map[string]int
+	watching chan struct{} // closed and replaced when the keys of watched change
+	wishes   int           // counts those changes
+	settled  int           // the wishes that the stream to the upstream has been opened for
+	settling chan struct{} // closed and replaced when settled changes
+	watchers map[int]func(Change)
+	nextID   int
+}
+
+// link is one connection from ready to broken.
+type link struct {
+	conn   *Conn
+	ctx    context.Context // ends with the connection
+	broken chan error      // holds the first failure of a call of a connection without Done
+}
+
+// alive reports whether calls make sense. Done is asked itself, since ctx ends a
+// moment after it, and in that moment a call would be sent to the dead.
+func (l *link) alive() bool {
+	select {
+	case <-l.conn.Done: // nil blocks: such a connection does not break
+		return false
+	default:
+		return l.ctx.Err() == nil
+	}
+}
+
+// New makes an upstream; opts may be nil. Nothing is started before Run.
+func New(name string, spec Spec, opts *Options) *Upstream {
+	u := &Upstream{
+		name: name, spec: spec.withDefaults(),
+		moved: make(chan struct{}), listed: make(chan struct{}), watching: make(chan struct{}), settling: make(chan struct{}),
+		watched: make(map[string]int), watchers: make(map[int]func(Change)),
+	}
+	if opts != nil {
+		u.opts = *opts
+	}
+	u.log = u.opts.Logger
+	if u.log == nil {
+		u.log = slog.New(slog.DiscardHandler)
+	}
+	u.log = u.log.With("component", "upstream", "upstream", name)
+	if u.opts.OnEvent == nil {
+		u.opts.OnEvent = func(Status) {}
+	}
+	if u.opts.ClientName == "" {
+		u.opts.ClientName, u.opts.ClientVersion = "fairlead", "0"
+	}
+	if u.opts.MaxItems == 0 {
+		u.opts.MaxItems = 10_000
+	}
+	if u.opts.MaxListBytes == 0 {
+		u.opts.MaxListBytes = 16 << 20
+	}
+	u.clientInfo = jsonrpc.AppendString([]byte(`{"name":`), u.opts.ClientName)
+	u.clientInfo = append(jsonrpc.AppendString(append(u.clientInfo, `,"version":`...), u.opts.ClientVersion), '}')
+	u.status = Status{Name: name, State: Starting, Since: time.Now(), Era: u.spec.Era}
+
+	policy := u.opts.Policy
+	switch {
+	case u.opts.Dial != nil:
+		u.dial = u.opts.Dial
+	case u.spec.URL != "":
+		u.dial = u.dialRemote
+		if policy == nil {
+			// A remote server is somebody else's to mend: keep asking every 30 s.
+			policy = &supervise.Policy{Budget: -1}
+		}
+	default:
+		u.dial = u.startChild
+	}
+	u.keeper = supervise.NewKeeper(name, supervise.ServiceFunc(u.attempt), &supervise.KeeperOptions{Policy: policy, OnEvent: u.kept})
+	return u
+}
+
+// Name returns the upstream's name.
+func (u *Upstream) Name() string { return u.name }
+
+// Spec returns what the upstream is, with the defaults filled in.
+func (u *Upstream) Spec() Spec { return u.spec }
+
+// Allows reports whether a tool, by the upstream's own name, is offered to
+// callers, and by which rule.
+func (u *Upstream) Allows(tool string) (rule string, ok bool) { return u.spec.allows(tool) }
+
+// Status returns what is known now.
+func (u *Upstream) Status() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.status
+}
+
+// Catalogue returns what the upstream offers, or what it last offered while it is
+// away. It is nil until the upstream has been reached for the first time.
+func (u *Upstream) Catalogue() *Catalogue { return u.catalogue.Load() }
+
+// Listed returns a channel that is closed once Catalogue is not nil.
+func (u *Upstream) Listed() <-chan struct{} { return u.listed }
+
+// Wake makes an upstream that is away try again soon, as a call does.
+func (u *Upstream) Wake() { u.keeper.Wake() }
+
+// Watch has fn called for every change until stop is called. fn must not block;
+// it is called from one goroutine at a time.
+func (u *Upstream) Watch(fn func(Change)) (stop func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	id := u.nextID
+	u.nextID++
+	u.watchers[id] = fn
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		delete(u.watchers, id)
+	}
+}
+
+// Run keeps the upstream connected until ctx ends. It is a supervise.Service that
+// does its own restarting: it returns only when ctx has ended, and then nil. No
+// goroutine and no child outlives it.
+func (u *Upstream) Run(ctx context.Context) error {
+	err := u.keeper.Run(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// kept follows the keeper.
+func (u *Upstream) kept(e supervise.Event) {
+	if e.Err != nil && e.Kind != supervise.Stopped {
+		u.log.Warn("upstream lost", "attempt", e.Attempt, "again_in", e.Delay, "state", string(e.Kind), "err", e.Err)
+	}
+	u.update(func() {
+		switch e.Kind {
+		case supervise.Started:
+			u.status.Restarts = e.Attempt - 1
+			return
+		case supervise.Backoff:
+			u.to(Restarting)
+		case supervise.Failed:
+			u.to(Failed)
+		case supervise.Stopped:
+			u.to(Stopped)
+		}
+		if e.Err != nil && e.Kind != supervise.Stopped {
+			u.status.LastError = e.Err.Error()
+		}
+		if e.Kind != supervise.Stopped && !u.reached {
+			u.attempts++
+		}
+		u.reached = false
+	})
+}
+
+// to changes the state; u.mu is held.
+func (u *Upstream) to(s State) {
+	if u.status.State != s {
+		u.status.State, u.status.Since = s, time.Now()
+	}
+}
+
+// update changes what u.mu guards, wakes who waits and tells of it.
+func (u *Upstream) update(change func()) {
+	u.events.Lock()
+	defer u.events.Unlock()
+	u.mu.Lock()
+	change()
+	close(u.moved)
+	u.moved = make(chan struct{})
+	status := u.status
+	u.mu.Unlock()
+	u.opts.OnEvent(status)
+}
+
+// attempt is one connection, from dialling to its end.
+func (u *Upstream) attempt(run context.Context) error {
+	ctx, cancel := context.WithCancelCause(run)
+	defer cancel(context.Canceled)
+
+	startCtx, cancelStart := context.WithTimeoutCause(ctx, u.spec.StartTimeout, errors.New("not ready within "+u.spec.StartTimeout.String()))
+	defer cancelStart()
+	conn, err := u.dial(startCtx)
+	if err != nil {
+		return classify(err)
+	}
+	if conn.Close != nil {
+		defer func() {
+			if err := conn.Close(); err != nil && !errors.Is(err, mcp.ErrClosed) {
+				u.log.Debug("connection closed", "err", err)
+			}
+		}()
+	}
+	stopDone := closeWith(ctx, cancel, conn)
+	defer stopDone()
+	// The child may be gone before it has listed anything; then ctx ends.
+	catalogue, err := u.fetch(startCtx, conn.Handler)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return classify(err)
+	}
+	cancelStart()
+
+	l := &link{conn: conn, ctx: ctx, broken: make(chan error, 1)}
+	first := u.Catalogue() == nil
+	u.connected(l, catalogue)
+	defer u.update(func() {
+		u.link = nil
+		u.status.PID = 0
+		if run.Err() == nil {
+			u.to(Restarting)
+		}
+	})
+	return u.listen(l, first)
+}
+
+// closeWith cancels when conn is done. The returned function ends the watching.
+func closeWith(ctx context.Context, cancel context.CancelCauseFunc, conn *Conn) func() {
+	if conn.Done == nil {
+		return func() {}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends with ctx, which the caller cancels before it waits
+		select {
+		case <-ctx.Done():
+		case <-conn.Done:
+			err := mcp.ErrClosed
+			if conn.Err != nil && conn.Err() != nil {
+				err = conn.Err()
+			}
+			cancel(err)
+		}
+	})
+	return func() {
+		cancel(context.Canceled)
+		wg.Wait()
+	}
+}
+
+// connected announces a new link and what is different since the last one.
+func (u *Upstream) connected(l *link, c *Catalogue) {
+	version := c.version(u.spec.Era)
+	if l.conn.Version != nil {
+		version = l.conn.Version()
+	}
+	var last *Catalogue
+	u.update(func() {
+		last = u.catalogue.Swap(c)
+		u.link = l
+		u.reached = true
+		u.to(Ready)
+		u.status.PID, u.status.Version = l.conn.PID, version
+		u.status.Era = EraLegacy
+		if version.Modern() {
+			u.status.Era = EraModern
+		}
+		u.describe()
+	})
+	u.log.Info("upstream ready", "version", string(version), "pid", l.conn.PID, "tools", len(c.Tools))
+	if last == nil {
+		close(u.listed)
+		last = &Catalogue{}
+	}
+	u.tell(Change{Lists: differences(last, c)})
+}
+
+// describe copies into the status what the catalogue says; u.mu is held.
+func (u *Upstream) describe() {
+	c := u.catalogue.Load()
+	u.status.Server, u.status.Tools, u.status.Listed = c.Server, len(c.Tools), true
+}
+
+// tell passes a change to the watchers.
+func (u *Upstream) tell(c Change) {
+	if len(c.Lists) == 0 && c.URI == "" && !c.Gap {
+		return
+	}
+	u.mu.Lock()
+	fns := make([]func(Change), 0, len(u.watchers))
+	for _, fn := range u.watchers {
+		fns = append(fns, fn)
+	}
+	u.mu.Unlock()
+	for _, fn := range fns {
+		fn(c)
+	}
+}
+
+// classify marks errors that an early new attempt does not mend.
+func classify(err error) error {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || unauthorised(err) {
+		return supervise.Persistent(err)
+	}
+	return err
+}
