@@ -1,0 +1,158 @@
+// Command client is the fixture with which the official conformance suite tests
+// our client. The suite appends its server's URL and names the scenario in
+// MCP_CONFORMANCE_SCENARIO, its revision in MCP_CONFORMANCE_PROTOCOL_VERSION.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
+)
+
+func main() {
+	if err := run(os.Getenv("MCP_CONFORMANCE_SCENARIO"), os.Args[len(os.Args)-1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// scenarios maps a scenario's name to what the client does in it.
+var scenarios = map[string]func(context.Context, *mcp.Client) error{
+	"initialize":                       list,
+	"tools_call":                       addNumbers,
+	"request-metadata":                 list,
+	"http-standard-headers":            touchEverything,
+	"http-custom-headers":              callsOfContext,
+	"http-invalid-tool-headers":        callAll,
+	"json-schema-ref-no-deref":         list,
+	"json-schema-2020-12-preservation": echoSchema,
+}
+
+func run(name, url string) error {
+	scenario, ok := scenarios[name]
+	if !ok {
+		return fmt.Errorf("scenario %q is not covered", name)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	era := streamhttp.EraAuto
+	if v := mcp.Version(os.Getenv("MCP_CONFORMANCE_PROTOCOL_VERSION")); !v.Modern() {
+		era = streamhttp.EraLegacy
+	}
+	h := streamhttp.NewClient(url, &streamhttp.ClientOptions{Era: era})
+	defer h.Close(context.WithoutCancel(ctx))
+	return scenario(ctx, mcp.NewClient("fairlead-conformance", "1.0.0", h, nil))
+}
+
+func list(ctx context.Context, c *mcp.Client) error {
+	_, err := c.ListTools(ctx)
+	return err
+}
+
+func addNumbers(ctx context.Context, c *mcp.Client) error {
+	if err := list(ctx, c); err != nil {
+		return err
+	}
+	_, err := c.CallTool(ctx, "add_numbers", map[string]any{"a": 5, "b": 3}, nil)
+	return err
+}
+
+func touchEverything(ctx context.Context, c *mcp.Client) error {
+	tools, err := c.ListTools(ctx)
+	if err != nil {
+		return err
+	}
+	if len(tools) > 0 {
+		_, err = c.CallTool(ctx, tools[0].Name, map[string]any{}, nil)
+	}
+	resources, err2 := c.ListResources(ctx)
+	if len(resources) > 0 {
+		_, err3 := c.ReadResource(ctx, resources[0].URI, nil)
+		err2 = errors.Join(err2, err3)
+	}
+	prompts, err4 := c.ListPrompts(ctx)
+	if len(prompts) > 0 {
+		_, err5 := c.GetPrompt(ctx, prompts[0].Name, nil, nil)
+		err4 = errors.Join(err4, err5)
+	}
+	return errors.Join(err, err2, err4)
+}
+
+func callsOfContext(ctx context.Context, c *mcp.Client) error {
+	var input struct {
+		ToolCalls []struct {
+			Name      string  `json:"name"`
+			Arguments mcp.Raw `json:"arguments"`
+		} `json:"toolCalls"`
+	}
+	if err := json.Unmarshal([]byte(os.Getenv("MCP_CONFORMANCE_CONTEXT")), &input); err != nil {
+		return fmt.Errorf("MCP_CONFORMANCE_CONTEXT: %w", err)
+	}
+	if err := list(ctx, c); err != nil {
+		return err
+	}
+	for _, call := range input.ToolCalls {
+		if _, err := c.CallTool(ctx, call.Name, call.Arguments, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func callAll(ctx context.Context, c *mcp.Client) error {
+	tools, err := c.ListTools(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range tools {
+		if _, err := c.CallTool(ctx, t.Name, arguments(t), nil); err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+// arguments makes up a value for each property of a tool's schema.
+func arguments(t mcp.Tool) map[string]any {
+	var schema struct {
+		Properties map[string]struct {
+			Type string `json:"type"`
+		} `json:"properties"`
+	}
+	args := map[string]any{}
+	if err := json.Unmarshal(t.InputSchema, &schema); err != nil {
+		return args
+	}
+	for name, p := range schema.Properties {
+		switch p.Type {
+		case "string":
+			args[name] = "value"
+		case "integer", "number":
+			args[name] = 1
+		case "boolean":
+			args[name] = true
+		}
+	}
+	return args
+}
+
+func echoSchema(ctx context.Context, c *mcp.Client) error {
+	tools, err := c.ListTools(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range tools {
+		if t.Name == "json_schema_2020_12_tool" {
+			_, err := c.CallTool(ctx, "json_schema_echo", map[string]any{"schema": t.InputSchema}, nil)
+			return err
+		}
+	}
+	return errors.New("json_schema_2020_12_tool is not listed")
+}
