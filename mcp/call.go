@@ -22,6 +22,9 @@ type Call struct {
 	ended    bool
 	progress float64 // the last one sent; -Inf before
 	cache    Cache
+	journal  *journal // what the handler was told before; nil until it asks
+	asked    bool     // a question has no answer yet
+	broken   error    // why asking makes no sense any more
 }
 
 func (s *Server) newCall(req *Request, sink Sink) *Call {

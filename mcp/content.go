@@ -28,8 +28,8 @@ func (r *Raw) UnmarshalJSON(b []byte) error {
 }
 
 // Content is one block of a tool's result or a prompt's message: *[TextContent],
-// *[ImageContent], *[AudioContent], *[ResourceLink], *[EmbeddedResource] or,
-// from a peer that knows more than this library, *[UnknownContent].
+// *[ImageContent], *[AudioContent], *[ResourceLink], *[EmbeddedResource], in
+// sampling also *[ToolUseContent] and *[ToolResultContent], or, from a peer that knows more than this library, *[UnknownContent].
 type Content interface {
 	appendTo(dst []byte) ([]byte, error)
 }
@@ -211,6 +211,12 @@ func UnmarshalContent(b []byte) (Content, error) {
 	case "resource":
 		t := new(EmbeddedResource)
 		c, into = t, t
+	case "tool_use":
+		t := new(ToolUseContent)
+		c, into = t, t
+	case "tool_result":
+		t := new(ToolResultContent)
+		c, into = t, t
 	default:
 		return &UnknownContent{Type: typ, Raw: bytes.Clone(b)}, nil
 	}
@@ -248,9 +254,11 @@ func ErrorResult(text string) *ToolResult {
 }
 
 // Text returns the text of all text blocks, joined by line breaks.
-func (r *ToolResult) Text() string {
+func (r *ToolResult) Text() string { return textOf(r.Content) }
+
+func textOf(blocks []Content) string {
 	var b []byte
-	for _, c := range r.Content {
+	for _, c := range blocks {
 		if t, ok := c.(*TextContent); ok {
 			if len(b) > 0 {
 				b = append(b, '\n')

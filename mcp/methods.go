@@ -14,6 +14,14 @@ const (
 	MethodListen        = "subscriptions/listen"
 )
 
+// Method names of what a server asks a client: in the InputRequests of a result
+// (MCP 2026-07-28, basic/patterns/mrtr), as requests until 2025-11-25.
+const (
+	MethodElicit    = "elicitation/create"
+	MethodSample    = "sampling/createMessage"
+	MethodListRoots = "roots/list"
+)
+
 // Method names of notifications.
 const (
 	NotificationProgress             = "notifications/progress"

@@ -135,13 +135,15 @@ func (s *Server) getPrompt(ctx context.Context, req *Request, sink Sink) (Result
 	call := s.newCall(req, sink)
 	defer call.end()
 	r, err := p.get(ctx, call, args)
-	if err != nil {
-		return Result{}, err
+	var res Result
+	switch {
+	case err != nil:
+	case r == nil:
+		err = fmt.Errorf("prompt %q: no result", p.Name)
+	default:
+		res, err = s.encode(&PromptResult{Description: r.Description, Messages: r.Messages}, r.Meta)
 	}
-	if r == nil {
-		return Result{}, fmt.Errorf("prompt %q: no result", p.Name)
-	}
-	return s.encode(&PromptResult{Description: r.Description, Messages: r.Messages}, r.Meta)
+	return call.settle(ctx, "prompt", p.Name, res, err)
 }
 
 func errUnknownPrompt(name string) *Error {

@@ -194,6 +194,12 @@ func (s *Server) RemoveResourceTemplates(uriTemplates ...string) {
 func (s *Server) readResource(ctx context.Context, req *Request, sink Sink) (Result, error) {
 	call := s.newCall(req, sink)
 	defer call.end()
+	res, err := s.readContents(ctx, call)
+	return call.settle(ctx, "resource", req.Name, res, err)
+}
+
+func (s *Server) readContents(ctx context.Context, call *Call) (Result, error) {
+	req := call.req
 	contents, mimeType, err := s.contents(ctx, call, req.Name)
 	if errors.Is(err, ErrResourceNotFound) {
 		return Result{}, errNotFound(req.Name)

@@ -19,6 +19,7 @@ type Server struct {
 	prefix  []byte // {"_meta":{"io.modelcontextprotocol/serverInfo":{...}  without the closing brace of _meta
 	bare    []byte // prefix closed: a result with nothing else
 	handler Handler
+	sealer  *Sealer
 
 	tools      *catalogue[*tool]
 	resources  *catalogue[*resource]
@@ -53,6 +54,15 @@ type ServerOptions struct {
 	Capabilities *ServerCapabilities
 	// Interceptors wrap the server; the first sees a request first.
 	Interceptors []Interceptor
+	// Sealer seals what handlers have been told when they ask (see Call.Ask). Nil
+	// means one with a key of its own, with which no other process can go on.
+	Sealer *Sealer
+	// StateLife bounds how long a client may take for one round of answers. Zero
+	// means 10 minutes.
+	StateLife time.Duration
+	// StateStore keeps what is too large to travel with the client (64 KiB). Nil
+	// makes that an internal error.
+	StateStore StateStore
 	// OnPanic is told of a panic in a handler and its stack, after which the
 	// caller gets an internal error. Nil drops them.
 	OnPanic func(value any, stack []byte)
@@ -75,6 +85,9 @@ func NewServer(name, version string, opts *ServerOptions) *Server {
 	})
 	if err != nil {
 		panic(fmt.Sprintf("mcp.NewServer: %v", err)) // only invalid UTF-8 in a name
+	}
+	if s.sealer = s.opts.Sealer; s.sealer == nil {
+		s.sealer = NewSealer()
 	}
 	s.prefix = slices.Concat([]byte(`{"_meta":{"`+MetaServerInfo+`":`), info)
 	s.bare = slices.Concat(s.prefix, []byte("}}"))

@@ -188,14 +188,15 @@ func (s *Server) callTool(ctx context.Context, req *Request, sink Sink) (Result,
 	}
 	call := s.newCall(req, sink)
 	defer call.end()
-	return t.call(ctx, call, args)
+	res, err := t.call(ctx, call, args)
+	return call.settle(ctx, "tool", t.name, res, err)
 }
 
 // toolError makes a result of a tool's error. It stays an error if it is one of
-// the protocol or says that the call itself was cancelled or ran out of time.
+// the protocol, stands for a question, or says that the call itself was cancelled or ran out of time.
 func (s *Server) toolError(ctx context.Context, err error) (Result, error) {
 	var e *Error
-	if errors.As(err, &e) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if errors.As(err, &e) || errors.Is(err, ErrAsked) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return Result{}, err
 	}
 	return s.toolFailure([]byte(err.Error())), nil

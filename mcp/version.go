@@ -58,6 +58,10 @@ const (
 	FeatureAnyStructured                    // structuredContent and outputSchema of any type
 	FeatureProgressMessage                  // message in progress notifications
 	FeatureNotFound32002                    // -32002 for an unknown resource
+	FeatureElicitation                      // elicitation/create
+	FeatureElicitMode                       // elicitation by a page, and the mode that tells
+	FeatureElicitationID                    // elicitationId of an elicitation by a page
+	FeatureSamplingTools                    // tools in sampling
 )
 
 // features is the one table of what which revision has: first and last revision; no last means still there.
@@ -74,4 +78,8 @@ var features = map[Feature]struct{ first, last Version }{
 	FeatureAnyStructured:     {Version20260728, ""},
 	FeatureProgressMessage:   {Version20250326, ""},
 	FeatureNotFound32002:     {Version20241105, Version20251125},
+	FeatureElicitation:       {Version20250618, ""},
+	FeatureElicitMode:        {Version20251125, ""},
+	FeatureElicitationID:     {Version20251125, Version20251125},
+	FeatureSamplingTools:     {Version20251125, ""},
 }
