@@ -32,6 +32,7 @@ var layers = []layer{
 	{"mcp/internal/legacy", "the session state machine of old revisions, both directions, free of transport", []string{"mcp", "mcp/jsonrpc"}, []string{"github.com/go-json-experiment/json"}},
 	{"mcp/stdio", "framed pipes and child processes", []string{"mcp", "mcp/jsonrpc", "mcp/internal/legacy"}, nil},
 	{"mcp/streamhttp", "HTTP exchange to Handler and back, sessions, streams", []string{"mcp", "mcp/jsonrpc", "mcp/internal/legacy"}, nil},
+	{"mcp/oauth", "client side of MCP authorization: discovery, registration, grants, tokens and their store", nil, []string{"github.com/go-json-experiment/json"}},
 	{"mcp/mcptest", "in-memory pair, scripted fakes", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp"}, nil},
 	{"internal/secret", "values that never print", nil, nil},
 	{"internal/config", "file to validated values, every key documented, `mcpServers` import; no behaviour", []string{"internal/secret"}, []string{"github.com/goccy/go-yaml"}},
