@@ -24,6 +24,8 @@ type Registration struct {
 	AuthMethod string `json:"authMethod,omitempty"`
 	// Source is where it comes from: preregistered, cimd or dcr.
 	Source string `json:"source,omitempty"`
+	// RedirectURI is the one that was registered, where the source is dcr.
+	RedirectURI string `json:"redirectUri,omitempty"`
 	// SecretExpiry is when the secret ends. Zero means that it does not.
 	SecretExpiry time.Time `json:"secretExpiry,omitzero"`
 }
@@ -46,6 +48,7 @@ func (r Registration) LogValue() slog.Value { return slog.StringValue(r.String()
 // server, and the newest token.
 type Grant struct {
 	Issuer       string       `json:"issuer"`
+	Resource     string       `json:"resource"` // that the token is for, as its metadata spells it
 	Registration Registration `json:"registration"`
 	Token        Token        `json:"token"`
 }
