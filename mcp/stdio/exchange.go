@@ -137,6 +137,19 @@ func (ex *exchange) Notify(n *mcp.Notification) error {
 	return mcp.ErrSinkClosed
 }
 
+// Send implements legacy.Stream.
+func (ex *exchange) Send(msg []byte) error {
+	c := ex.conn
+	c.mu.Lock()
+	open := ex.state == running && c.failure == nil
+	c.mu.Unlock()
+	if !open {
+		return mcp.ErrSinkClosed
+	}
+	c.write(msg)
+	return nil
+}
+
 // End implements mcp.Sink.
 func (ex *exchange) End(res mcp.Result, err error) {
 	ex.conn.mu.Lock()

@@ -206,8 +206,11 @@ func (c *conn) take(line []byte, b *batch) bool {
 		return c.request(j)
 	case jsonrpc.Notification:
 		c.notified(&j.msg)
+	default: // an answer: only sessions ask
+		if c.session != nil {
+			c.session.Answered(&j.msg)
+		}
 	}
-	// An answer is to nothing: no request was sent.
 	c.recycle(j)
 	return false
 }

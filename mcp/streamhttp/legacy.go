@@ -29,7 +29,8 @@ func (s *Handler) postLegacy(w http.ResponseWriter, r *http.Request, who mcp.Pri
 		ss.Notified(msg)
 		accepted(w)
 		return
-	default: // nothing was asked, so the answer to it is late at best
+	default:
+		ss.Answered(msg)
 		accepted(w)
 		return
 	}
@@ -209,6 +210,8 @@ func (s *Handler) postBatch(w http.ResponseWriter, r *http.Request, who mcp.Prin
 		switch msgs[i].Kind {
 		case jsonrpc.Notification:
 			ss.Notified(&msgs[i])
+		case jsonrpc.Response, jsonrpc.ErrorReply:
+			ss.Answered(&msgs[i])
 		case jsonrpc.Request:
 			requests++
 			separator := byte(',')

@@ -91,6 +91,22 @@ func (e *reply) Notify(n *mcp.Notification) error {
 	return nil
 }
 
+// Send writes a request of the server; the response is a stream from then on. It
+// fails when the client has gone, as nobody would answer.
+func (e *reply) Send(msg []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended || e.failed {
+		return mcp.ErrSinkClosed
+	}
+	e.streamLocked()
+	e.writeLocked(appendEvent(e.buf[:0], msg))
+	if e.failed {
+		return mcp.ErrSinkClosed
+	}
+	return nil
+}
+
 func (e *reply) gone() error {
 	if e.mayDrop {
 		return nil

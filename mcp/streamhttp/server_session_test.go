@@ -122,7 +122,7 @@ func TestSessionRequestReachesHandler(t *testing.T) {
 	e.do(t, http.MethodPost, legacyCall("7", "tools/call", `"name":"echo","arguments":{"a":1},"_meta":{"progressToken":5}`), s)
 	req := e.last()
 	if req.Meta.Version != mcp.Version20250618 || string(req.Meta.ProgressToken) != "5" || string(req.Arguments) != `{"a":1}` ||
-		req.Meta.LogLevel != mcp.LogInfo || string(req.Meta.Capabilities) != `{"experimental":{"e":{}}}` ||
+		req.Meta.LogLevel != mcp.LogInfo || string(req.Meta.Capabilities) != `{"sampling":{},"roots":{},"elicitation":{},"experimental":{"e":{}}}` ||
 		string(req.Meta.ClientInfo) != `{"name":"old","version":"1"}` || req.Header != nil {
 		t.Errorf("got %+v", req)
 	}

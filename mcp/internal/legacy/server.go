@@ -43,6 +43,9 @@ type Session struct {
 	out    mcp.Sink                           // takes what belongs to no request; nil while detached
 	lists  *listen                            // changes of lists; nil while detached
 	uris   map[string]*listen                 // resource URI -> its updates; nil without subscriptions
+
+	asked     map[int64]chan answer // questions to the client that wait; nil when none do
+	lastAsked int64                 // id of the newest question
 }
 
 // New answers an initialize request: it returns the session and the
@@ -64,7 +67,7 @@ func New(ctx context.Context, h mcp.Handler, msg *jsonrpc.Message, p mcp.Princip
 	}
 	s.version = known(s.version)
 	s.clientInfo = append([]byte(nil), info...)
-	s.capabilities = askable(caps)
+	s.capabilities = askable(s.version, caps)
 
 	res, err := h.Handle(ctx, &mcp.Request{
 		Method:    mcp.MethodDiscover,
@@ -86,15 +89,6 @@ func known(v mcp.Version) mcp.Version {
 		}
 	}
 	return mcp.LatestLegacyVersion
-}
-
-// askable returns the client's capabilities without those that answer requests
-// of the server: there is nobody here who could ask on the handler's behalf, and
-// a handler must not count on it.
-func askable(caps []byte) []byte {
-	return jsonrpc.Splice(make([]byte, 0, len(caps)+2), caps,
-		jsonrpc.Member{Key: "elicitation"}, jsonrpc.Member{Key: "sampling"},
-		jsonrpc.Member{Key: "roots"}, jsonrpc.Member{Key: "tasks"})
 }
 
 // initializeResult makes an InitializeResult of a DiscoverResult.
@@ -131,8 +125,9 @@ func (s *Session) Version() mcp.Version { return s.version }
 // Handle answers one request of the client: it appends the response to dst. It
 // returns false, and dst as it was, when the client has cancelled the request
 // and so waits for no response (MCP 2025-11-25, basic/utilities/cancellation).
-// Notifications that belong to the request go to sink while Handle runs.
-func (s *Session) Handle(ctx context.Context, msg *jsonrpc.Message, dst []byte, sink mcp.Sink) ([]byte, bool) {
+// Notifications that belong to the request, and what the handler asks the client,
+// go to st while Handle runs.
+func (s *Session) Handle(ctx context.Context, msg *jsonrpc.Message, dst []byte, st Stream) ([]byte, bool) {
 	id := callID(msg.ID)
 	ctx, err := s.begin(ctx, id)
 	if err != nil {
@@ -140,7 +135,7 @@ func (s *Session) Handle(ctx context.Context, msg *jsonrpc.Message, dst []byte, 
 	}
 	defer s.end(id)
 
-	body, err := s.answer(ctx, msg, sink)
+	body, err := s.answer(ctx, msg, st)
 	switch {
 	case context.Cause(ctx) == errCancelled:
 		return dst, false
@@ -194,7 +189,7 @@ func callID(raw []byte) string {
 }
 
 // answer returns the result of a request.
-func (s *Session) answer(ctx context.Context, msg *jsonrpc.Message, sink mcp.Sink) ([]byte, *mcp.Error) {
+func (s *Session) answer(ctx context.Context, msg *jsonrpc.Message, st Stream) ([]byte, *mcp.Error) {
 	switch msg.Method {
 	case methodInitialize:
 		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "The session is initialized already")
@@ -213,10 +208,7 @@ func (s *Session) answer(ctx context.Context, msg *jsonrpc.Message, sink mcp.Sin
 	if problem != nil {
 		return nil, problem
 	}
-	if !s.version.Has(mcp.FeatureProgressMessage) {
-		sink = plainProgress{sink}
-	}
-	res, err := s.handler.Handle(ctx, req, sink)
+	res, err := s.handle(ctx, req, st)
 	if err != nil {
 		return nil, s.downgradeError(msg.Method, mcp.ErrorOf(err))
 	}

@@ -9,7 +9,7 @@ import (
 func (s *Session) downgrade(method string, res mcp.Result) ([]byte, *mcp.Error) {
 	switch {
 	case res.Type != "" && res.Type != mcp.ResultComplete:
-		return nil, mcp.Errorf(jsonrpc.CodeInternalError, "The server asks for input, which this session cannot give")
+		return nil, mcp.Errorf(jsonrpc.CodeInternalError, "The server gave a result of a type that this session does not know")
 	case res.Stream:
 		return nil, mcp.Errorf(jsonrpc.CodeInternalError, "The server keeps the request open, which this session cannot")
 	}

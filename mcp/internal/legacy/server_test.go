@@ -55,6 +55,19 @@ func (s *texts) Notify(n *mcp.Notification) error {
 
 func (s *texts) End(mcp.Result, error) {}
 
+// Send keeps a request of the server among the notifications.
+func (s *texts) Send(msg []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, string(msg))
+	return nil
+}
+
+// deaf is a Stream of a client that has gone.
+type deaf struct{ mcp.Sink }
+
+func (deaf) Send([]byte) error { return mcp.ErrSinkClosed }
+
 func scan(t *testing.T, text string) *jsonrpc.Message {
 	t.Helper()
 	msg, err := jsonrpc.Scan([]byte(text), nil)
@@ -77,7 +90,7 @@ func newSession(t *testing.T, h mcp.Handler, version string) *legacy.Session {
 	return s
 }
 
-func ask(t *testing.T, s *legacy.Session, sink mcp.Sink, text string) string {
+func ask(t *testing.T, s *legacy.Session, sink legacy.Stream, text string) string {
 	t.Helper()
 	out, answered := s.Handle(t.Context(), scan(t, text), nil, sink)
 	if !answered {
@@ -119,11 +132,11 @@ func TestSessionAttach(t *testing.T) {
 	s := newSession(t, f, "2025-11-25")
 	const subscribe = `{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"a:b"}}`
 	for range 2 { // the second changes nothing
-		if got := ask(t, s, mcp.Discard, subscribe); !strings.Contains(got, `"result":{}`) {
+		if got := ask(t, s, deaf{mcp.Discard}, subscribe); !strings.Contains(got, `"result":{}`) {
 			t.Fatalf("got %s", got)
 		}
 	}
-	if got := ask(t, s, mcp.Discard, strings.Replace(subscribe, "a:b", "refuse:x", 1)); !strings.Contains(got, "no such resource") {
+	if got := ask(t, s, deaf{mcp.Discard}, strings.Replace(subscribe, "a:b", "refuse:x", 1)); !strings.Contains(got, "no such resource") {
 		t.Errorf("got %s", got)
 	}
 	n := mcp.NewNotification(mcp.NotificationResourceUpdated, []byte(`{"uri":"a:b"}`))
@@ -157,7 +170,7 @@ func TestSessionAttach(t *testing.T) {
 	if f.ctxs[2].Err() == nil || s.Attach(t.Context(), &got) {
 		t.Error("something goes on after Close")
 	}
-	if got := ask(t, s, mcp.Discard, subscribe); !strings.Contains(got, "-32600") {
+	if got := ask(t, s, deaf{mcp.Discard}, subscribe); !strings.Contains(got, "-32600") {
 		t.Errorf("after Close: %s", got)
 	}
 }
@@ -176,7 +189,7 @@ func TestSessionCancelledMeanwhile(t *testing.T) {
 		return mcp.Result{}, ctx.Err()
 	})
 	s = newSession(t, h, "2025-11-25")
-	if got := ask(t, s, mcp.Discard, `{"jsonrpc":"2.0","id":7,"method":"x"}`); got != "unanswered" {
+	if got := ask(t, s, deaf{mcp.Discard}, `{"jsonrpc":"2.0","id":7,"method":"x"}`); got != "unanswered" {
 		t.Errorf("got %s", got)
 	}
 }
