@@ -38,7 +38,7 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 	defer cancel()
 
 	c.name(t)
-	asks := c.req.Meta.Version.Modern() && u.Status().Version.Modern()
+	asks := u.Status().Version.Modern() // whatever the caller speaks: its session asks on its behalf
 	c.out.Meta.Capabilities = passed(c.req.Meta.Capabilities, asks)
 	c.out.Meta.Version = mcp.LatestVersion // what the caller speaks is the edge's business, what the upstream speaks its transport's
 	rule = "by " + u.Name() + " within " + timeout.String()
@@ -62,7 +62,7 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 					Err: errors.New("requestState is not a string"),
 				}
 			}
-			sealed := c.scope.g.sealer.seal(c.req, u.Name(), state)
+			sealed := c.scope.g.sealState(c.req, u.Name(), state)
 			res.Body = jsonrpc.Splice(nil, res.Body, jsonrpc.Member{Key: "requestState", Value: jsonrpc.AppendString(nil, sealed)})
 		}
 	}
@@ -74,8 +74,8 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 	return rule, nil
 }
 
-// passed returns the caller's capabilities as an upstream gets them. Where one
-// side has sessions, what would need the server to ask in mid-call is left out.
+// passed returns the caller's capabilities as an upstream gets them. Of one with
+// sessions, what would need the server to ask in mid-call is left out.
 // Tasks are not carried.
 func passed(raw []byte, asks bool) []byte {
 	if raw == nil {

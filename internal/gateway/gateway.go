@@ -17,7 +17,7 @@ type Options struct {
 	Name, Version string
 	// Keys seal the handles that leave the node; the first seals, all open. Nodes
 	// that share callers share keys. None means a random key, good until the process ends.
-	Keys []Key
+	Keys []mcp.SealKey
 	// MaxCalls bounds the calls that run at the same time. Zero means 4096.
 	MaxCalls int
 	// PageSize bounds the entries of one page of a list. Zero means 500.
@@ -37,7 +37,7 @@ type Gateway struct {
 	opts       Options
 	serverInfo []byte
 	upstreams  []*upstream.Upstream // in config order
-	sealer     *sealer
+	sealer     *mcp.Sealer
 	admitted   counter
 	root       *scope
 	ones       map[string]*scope
@@ -85,7 +85,7 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 	g.serverInfo = jsonrpc.Splice(nil, nil,
 		jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, g.opts.Name)},
 		jsonrpc.Member{Key: "version", Value: jsonrpc.AppendString(nil, g.opts.Version)})
-	g.sealer = newSealer(g.opts.Keys)
+	g.sealer = mcp.NewSealer(g.opts.Keys...)
 	g.admitted.max = g.opts.MaxCalls
 
 	g.root = newScope(g, upstreams, true)

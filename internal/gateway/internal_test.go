@@ -60,11 +60,11 @@ func TestTemplateIsLinear(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	s := newSealer(nil)
+	g := &Gateway{sealer: mcp.NewSealer()}
 	f.Add("")
 	f.Add("AQA")
 	f.Fuzz(func(t *testing.T, sealed string) {
-		if _, state, err := s.open(&mcp.Request{Method: mcp.MethodCallTool}, sealed); err == nil {
+		if _, state, err := g.openState(&mcp.Request{Method: mcp.MethodCallTool}, sealed); err == nil {
 			t.Errorf("%q opens to %q", sealed, state)
 		}
 	})

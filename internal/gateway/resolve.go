@@ -150,7 +150,7 @@ func (c *call) openState() error {
 	if !ok {
 		return mcp.ErrInvalidParams("requestState must be a string")
 	}
-	from, state, err := c.scope.g.sealer.open(c.req, sealed)
+	from, state, err := c.scope.g.openState(c.req, sealed)
 	if err != nil {
 		return mcp.ErrInvalidParams("%v", err)
 	}

@@ -32,7 +32,7 @@ func asker() mcp.Handler {
 
 func TestRequestState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys := []gateway.Key{{ID: 2, Secret: [32]byte{2}}, {ID: 1, Secret: [32]byte{1}}}
+		keys := []mcp.SealKey{{ID: 2, Secret: [32]byte{2}}, {ID: 1, Secret: [32]byte{1}}}
 		g, stop := newNode(t, &gateway.Options{Keys: keys}, &member{name: "a", h: asker()}, &member{name: "b", h: asker()})
 		defer stop()
 		alice := mcp.Principal{Issuer: "token", Subject: "alice"}
@@ -105,8 +105,8 @@ func TestStateOfAnotherUpstreamUnderTheSameName(t *testing.T) {
 }
 
 func TestKeysRotate(t *testing.T) {
-	old, fresh := gateway.Key{ID: 1, Secret: [32]byte{1}}, gateway.Key{ID: 2, Secret: [32]byte{2}}
-	seal := func(keys ...gateway.Key) mcp.Handler {
+	old, fresh := mcp.SealKey{ID: 1, Secret: [32]byte{1}}, mcp.SealKey{ID: 2, Secret: [32]byte{2}}
+	seal := func(keys ...mcp.SealKey) mcp.Handler {
 		g, _ := newNode(t, &gateway.Options{Keys: keys}, &member{name: "a", h: asker()})
 		return g.Root()
 	}
@@ -122,11 +122,15 @@ func TestKeysRotate(t *testing.T) {
 }
 
 func TestInputForACallerWithSession(t *testing.T) {
+	// The session at the edge asks on its behalf and sends the retry.
 	g, _ := newNode(t, nil, &member{name: "a", h: asker()})
 	req := call("a__ask", `{}`)
 	req.Meta.Version = mcp.LatestLegacyVersion
-	e := refusal(t, g.Root(), req)
-	if class, _ := jsonrpc.Unquote(jsonrpc.Get(e.Data, "class")); class != "upstream_protocol_error" {
-		t.Errorf("question to a caller that offered none: %v %s", e, e.Data)
+	res, err := g.Root().Handle(t.Context(), req, mcp.Discard)
+	if err != nil || res.Type != mcp.ResultInputRequired {
+		t.Fatalf("got %+v, %v", res, err)
 	}
+	req = request(mcp.MethodCallTool, `{"name":"a__ask","arguments":{},"requestState":`+string(jsonrpc.Get(res.Body, "requestState"))+`}`)
+	req.Meta.Version = mcp.LatestLegacyVersion
+	ask(t, g.Root(), req)
 }
