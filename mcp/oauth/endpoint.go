@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -223,9 +224,7 @@ func (e *tokenEndpoint) post(ctx context.Context, form url.Values) (*tokenRespon
 
 func (e *tokenEndpoint) once(ctx context.Context, form url.Values, nonce string) (*tokenResponse, error) {
 	body := url.Values{}
-	for k, v := range form {
-		body[k] = v
-	}
+	maps.Copy(body, form)
 	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
 	audience := e.issuer
 	if audience == "" {

@@ -166,10 +166,14 @@ func parseSecure(raw string) (*url.URL, error) {
 	return nil, fmt.Errorf("%q is neither https nor http on this machine", plain(raw))
 }
 
-// isLoopback reports whether a host of a URL is this machine.
+// isLoopback reports whether a host of a URL is this machine by its writing (RFC
+// 6761, section 6.3). The guard checks what a name resolves to.
 func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	host = strings.ToLower(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // originOf is scheme, host and port, in lower case and without the default port.

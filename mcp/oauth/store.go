@@ -53,6 +53,18 @@ type Grant struct {
 	Token        Token        `json:"token"`
 }
 
+// Format prints what is not secret, for every verb.
+func (g Grant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, g.String()) }
+
+// String says who has what, without the secrets.
+func (g Grant) String() string { return g.Registration.String() + ": " + g.Token.String() }
+
+// GoString is String.
+func (g Grant) GoString() string { return g.String() }
+
+// LogValue is String: a log that writes JSON would else write the fields.
+func (g Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }
+
 // Store keeps grants. Keys are opaque, such as a resource and the name of an
 // account. An implementation is safe for concurrent use, and gives and takes
 // copies.
