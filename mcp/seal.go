@@ -35,6 +35,9 @@ type Sealer struct {
 
 const sealFormat = 1
 
+// sealEncoding has one text for each handle.
+var sealEncoding = base64.RawURLEncoding.Strict()
+
 // NewSealer makes a Sealer: the first key seals, all open, so that keys can be
 // rotated. Without keys it makes one of its own, which ends with the process:
 // servers behind one address share keys. It panics if two keys have the same id.
@@ -66,7 +69,7 @@ func NewSealer(keys ...SealKey) *Sealer {
 func (s *Sealer) Seal(binding SealBinding, value []byte, life time.Duration) string {
 	plain := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(life).Unix()))
 	out := []byte{sealFormat, s.current}
-	return base64.RawURLEncoding.EncodeToString(s.aeads[s.current].Seal(out, nil, append(plain, value...), binding))
+	return sealEncoding.EncodeToString(s.aeads[s.current].Seal(out, nil, append(plain, value...), binding))
 }
 
 // errSealed says no more: what is wrong with a handle is not a forger's business.
@@ -75,7 +78,7 @@ var errSealed = errors.New("handle is not valid here")
 // Open unwraps a handle. The error does not say whether it was changed, bound to
 // something else, or too old.
 func (s *Sealer) Open(binding SealBinding, sealed string) ([]byte, error) {
-	b, err := base64.RawURLEncoding.DecodeString(sealed)
+	b, err := sealEncoding.DecodeString(sealed)
 	if err != nil || len(b) < 2 || b[0] != sealFormat || s.aeads[b[1]] == nil {
 		return nil, errSealed
 	}

@@ -178,7 +178,7 @@ func (s *Server) offersCompletion() bool {
 
 // encode makes a result of v, which marshals to an object without _meta.
 func (s *Server) encode(v any, meta Raw) (Result, error) {
-	b, err := json.Marshal(v, lenient)
+	b, err := json.Marshal(v, lenient, json.Deterministic(true))
 	if err != nil {
 		return Result{}, fmt.Errorf("encode result: %w", err)
 	}

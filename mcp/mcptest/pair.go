@@ -18,13 +18,15 @@ import (
 
 // Pair serves h over a pipe in memory, as package stdio does, and returns the
 // client's end of it, which speaks the given revision. Both ends are closed at the
-// end of the test. It works inside a synctest bubble.
+// end of the test. It works inside a synctest bubble. Handlers that ask are
+// replayed ([Replay]).
 func Pair(t testing.TB, h mcp.Handler, version mcp.Version) mcp.Handler {
 	t.Helper()
 	fromClient, toServer := io.Pipe()
 	fromServer, toClient := io.Pipe()
 
 	served := make(chan error, 1)
+	h = Replay(t, h)
 	go func() { // until the client closes its end
 		err := stdio.ServeConn(context.Background(), h, fromClient, toClient, nil)
 		_ = toClient.Close()
