@@ -13,7 +13,7 @@ import (
 type Completion struct {
 	Values  []string `json:"values"`
 	Total   *int     `json:"total,omitzero"`
-	HasMore bool     `json:"hasMore,omitzero"`
+	HasMore bool     `json:"hasMore"`
 }
 
 // CompleteResult is the result of completion/complete.

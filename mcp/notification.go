@@ -10,6 +10,30 @@ import (
 // notification (MCP 2026-07-28, basic/patterns/subscriptions).
 const MetaSubscriptionID = "io.modelcontextprotocol/subscriptionId"
 
+// CancelledParams are the params of [NotificationCancelled] (MCP 2026-07-28, schema,
+// CancelledNotificationParams). Transports write and read them; a handler sees its
+// context end.
+type CancelledParams struct {
+	RequestID Raw    `json:"requestId"` // string or integer
+	Reason    string `json:"reason,omitzero"`
+	Meta      Raw    `json:"_meta,omitzero"`
+}
+
+// ProgressParams are the params of [NotificationProgress] (MCP 2026-07-28, schema,
+// ProgressNotificationParams).
+type ProgressParams struct {
+	Token Raw `json:"progressToken"` // that of the request: string or integer
+	Progress
+	Meta Raw `json:"_meta,omitzero"`
+}
+
+// ResourceUpdatedParams are the params of [NotificationResourceUpdated] (MCP
+// 2026-07-28, schema, ResourceUpdatedNotificationParams).
+type ResourceUpdatedParams struct {
+	URI  string `json:"uri"`
+	Meta Raw    `json:"_meta,omitzero"`
+}
+
 // Notification is one encoded notification. It is immutable and may be sent to
 // many streams: the text is made once, in two halves with room for each
 // stream's own subscription id between them.

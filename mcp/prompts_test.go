@@ -59,9 +59,9 @@ func TestComplete(t *testing.T) {
 	}))
 	must(t, s.CompleteTemplate("x:{v}", "v", func(context.Context, *mcp.Call, string, map[string]string) ([]string, error) { return nil, nil }))
 	tests := []struct{ name, params, want string }{
-		{"values", `{"ref":{"type":"ref/prompt","name":"review"},"argument":{"name":"lang","value":"py"},"context":{"arguments":{"tone":"kind"}}}`, `{"completion":{"values":["python","kind"],"total":2}}`},
-		{"no function", `{"ref":{"type":"ref/prompt","name":"review"},"argument":{"name":"code","value":""}}`, `{"completion":{"values":[],"total":0}}`},
-		{"template", `{"ref":{"type":"ref/resource","uri":"x:{v}"},"argument":{"name":"v","value":""}}`, `{"completion":{"values":[],"total":0}}`},
+		{"values", `{"ref":{"type":"ref/prompt","name":"review"},"argument":{"name":"lang","value":"py"},"context":{"arguments":{"tone":"kind"}}}`, `{"completion":{"values":["python","kind"],"total":2,"hasMore":false}}`},
+		{"no function", `{"ref":{"type":"ref/prompt","name":"review"},"argument":{"name":"code","value":""}}`, `{"completion":{"values":[],"total":0,"hasMore":false}}`},
+		{"template", `{"ref":{"type":"ref/resource","uri":"x:{v}"},"argument":{"name":"v","value":""}}`, `{"completion":{"values":[],"total":0,"hasMore":false}}`},
 		{"unknown prompt", `{"ref":{"type":"ref/prompt","name":"x"},"argument":{"name":"v","value":""}}`, errorText("-32602", "Unknown prompt: x")},
 		{"unknown template", `{"ref":{"type":"ref/resource","uri":"y:{v}"},"argument":{"name":"v","value":""}}`, errorText("-32602", "Unknown resource template: y:{v}")},
 		{"unknown type", `{"ref":{"type":"ref/x","name":"x"},"argument":{"name":"v","value":""}}`, errorText("-32602", "params.ref.type is neither ref/prompt nor ref/resource")},
