@@ -4,7 +4,7 @@
 // A [Transport] goes below an MCP client. It finds out who issues tokens for the
 // server, registers, sends the user to log in, and keeps the token fresh:
 //
-//	login := oauth.Loopback{} // a browser on this machine
+//	login, err := oauth.ListenLoopback(func(url string) { fmt.Println("Log in at", url) }, nil)
 //	t := oauth.NewTransport(url, &oauth.Options{
 //		RedirectURI: login.RedirectURI(),
 //		Authorize:   login.Authorize,

@@ -3,7 +3,6 @@ package oauth
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -166,26 +165,20 @@ func parseSecure(raw string) (*url.URL, error) {
 	return nil, fmt.Errorf("%q is neither https nor http on this machine", plain(raw))
 }
 
-// isLoopback reports whether a host of a URL is this machine by its writing (RFC
-// 6761, section 6.3). The guard checks what a name resolves to.
+// isLoopback reports whether a host of a URL is this machine.
 func isLoopback(host string) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().IsLoopback()
-	}
-	host = strings.ToLower(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // originOf is scheme, host and port, in lower case and without the default port.
 func originOf(u *url.URL) string {
-	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	if port := u.Port(); port == "443" && scheme == "https" || port == "80" && scheme == "http" || port == "" {
-		host = strings.ToLower(u.Hostname())
-		if strings.Contains(host, ":") { // IPv6
-			host = "[" + host + "]"
-		}
-	} else {
-		host = net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()
+	if strings.Contains(host, ":") { // IPv6
+		host = "[" + host + "]"
+	}
+	if port != "" && !(scheme == "https" && port == "443") && !(scheme == "http" && port == "80") {
+		host += ":" + port
 	}
 	return scheme + "://" + host
 }

@@ -61,8 +61,7 @@ type Options struct {
 	// Account tells apart the users that share a Store. Empty is a name like any.
 	Account string
 
-	// Base sends the requests to the MCP server. Nil means a transport of its own
-	// with the defaults of net/http.
+	// Base sends the requests to the MCP server. Nil means a transport of its own.
 	Base http.RoundTripper
 	// HTTPClient makes the requests for metadata, registration and tokens. Redirects
 	// are not followed, whatever it says. Nil means a client that connects to public

@@ -36,8 +36,15 @@ var scenarios = map[string]func(context.Context, *mcp.Client) error{
 }
 
 func run(name, url string) error {
+	authorization, err := authorized(name, url)
+	if err != nil {
+		return err
+	}
 	scenario, ok := scenarios[name]
-	if !ok {
+	switch {
+	case authorization != nil:
+		scenario = callTestTool
+	case !ok:
 		return fmt.Errorf("scenario %q is not covered", name)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -46,7 +53,7 @@ func run(name, url string) error {
 	if v := mcp.Version(os.Getenv("MCP_CONFORMANCE_PROTOCOL_VERSION")); !v.Modern() {
 		era = streamhttp.EraLegacy
 	}
-	h := streamhttp.NewClient(url, &streamhttp.ClientOptions{Era: era})
+	h := streamhttp.NewClient(url, &streamhttp.ClientOptions{Era: era, HTTPClient: authorization})
 	defer h.Close(context.WithoutCancel(ctx))
 	return scenario(ctx, mcp.NewClient("fairlead-conformance", "1.0.0", h, nil))
 }
