@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/internal/legacy"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
 
@@ -29,6 +30,8 @@ type call struct {
 	method string
 	token  []byte // the caller's progress token, raw; nil if it wants none
 	quiet  bool   // not cancelled by message: initialize and the probe
+
+	exchange legacy.Exchange // takes requests of a legacy server; nil for a modern one
 
 	// The rest is guarded by Client.mu.
 	queue    []*mcp.Notification
@@ -65,13 +68,16 @@ func (c *Client) ask(ctx context.Context, req *mcp.Request, quiet bool) (*call, 
 }
 
 // RoundTrip sends a request of an old revision; see legacy.Wire.
-func (w wire) RoundTrip(ctx context.Context, method string, params []byte, sink mcp.Sink) ([]byte, error) {
+func (w wire) RoundTrip(ctx context.Context, method string, params []byte, x legacy.Exchange) ([]byte, error) {
 	c := w.c
 	meta := jsonrpc.Get(params, "_meta")
 	k, err := c.begin(method, jsonrpc.Get(meta, mcp.MetaProgressToken), method == "initialize")
 	if err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	k.exchange = x
+	c.mu.Unlock()
 	err = c.dispatch(ctx, k, func(dst, id, token []byte) []byte {
 		if token != nil {
 			meta := jsonrpc.Splice(nil, meta, jsonrpc.Member{Key: mcp.MetaProgressToken, Value: token})
@@ -82,7 +88,7 @@ func (w wire) RoundTrip(ctx context.Context, method string, params []byte, sink 
 	if err != nil {
 		return nil, err
 	}
-	res, err := c.await(ctx, k, sink, false)
+	res, err := c.await(ctx, k, x, false)
 	return res.Body, err
 }
 
@@ -90,6 +96,9 @@ func (w wire) RoundTrip(ctx context.Context, method string, params []byte, sink 
 func (w wire) Notify(ctx context.Context, method string, params []byte) error {
 	return w.c.out.send(ctx, jsonrpc.AppendNotification(nil, method, params))
 }
+
+// Answer sends the response to a request of the server; see legacy.Wire.
+func (w wire) Answer(ctx context.Context, response []byte) error { return w.c.out.send(ctx, response) }
 
 // wire is the Client as the legacy package sees it.
 type wire struct{ c *Client }

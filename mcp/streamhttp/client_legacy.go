@@ -131,7 +131,7 @@ func (s *clientSession) header(h http.Header) http.Header {
 }
 
 // RoundTrip implements legacy.Wire.
-func (s *clientSession) RoundTrip(ctx context.Context, method string, params []byte, sink mcp.Sink) ([]byte, error) {
+func (s *clientSession) RoundTrip(ctx context.Context, method string, params []byte, sink legacy.Exchange) ([]byte, error) {
 	ctx, cancel := s.c.bound(ctx)
 	defer cancel(nil)
 	id := s.c.nextID()
@@ -316,6 +316,13 @@ func (s *clientSession) Notify(ctx context.Context, method string, params []byte
 	ctx, cancel := s.c.bound(ctx)
 	defer cancel(nil)
 	return s.post(ctx, jsonrpc.AppendNotification(nil, method, params))
+}
+
+// Answer implements legacy.Wire.
+func (s *clientSession) Answer(ctx context.Context, response []byte) error {
+	ctx, cancel := s.c.bound(ctx)
+	defer cancel(nil)
+	return s.post(ctx, response)
 }
 
 // post sends a message that has no answer.

@@ -19,29 +19,54 @@ type Wire interface {
 	// the caller's: the transport sends one of its own in its place and maps it
 	// back. Notifications of this call go to sink before RoundTrip returns. When
 	// ctx ends, the transport cancels the call, except initialize.
-	RoundTrip(ctx context.Context, method string, params []byte, sink mcp.Sink) (result []byte, err error)
+	//
+	// Notifications and requests of the server that belong to the call go to x
+	// before RoundTrip returns.
+	RoundTrip(ctx context.Context, method string, params []byte, x Exchange) (result []byte, err error)
 	// Notify sends a notification.
 	Notify(ctx context.Context, method string, params []byte) error
+	// Answer sends the response to a request of the server.
+	Answer(ctx context.Context, response []byte) error
+}
+
+// Exchange takes what a server sends in the middle of a call.
+type Exchange interface {
+	mcp.Sink
+	// Ask takes a request of the server. It does not block and keeps no bytes of
+	// msg. An error refuses the request: the transport answers with it. Otherwise
+	// the answer comes by Wire.Answer.
+	Ask(msg *jsonrpc.Message) *mcp.Error
 }
 
 // Info is what the client says about itself in initialize.
 type Info struct {
 	// ClientInfo is an Implementation object. Nil names this library.
 	ClientInfo []byte
-	// Capabilities is a ClientCapabilities object. Nil means {}.
+	// Capabilities is a ClientCapabilities object. Nil means {}. Tasks are not offered.
 	Capabilities []byte
+	// Parking bounds the calls that wait for answers to what the server asks.
+	Parking Parking
+	// Answer answers what the server asks in no call. Nil means that it is refused.
+	Answer mcp.Answerer
+	// Opened is called, if not nil, with the client before the server is told that
+	// the session is open: from then on the server may ask.
+	Opened func(*Client)
 }
 
 // Client speaks to one server of a revision with sessions, towards callers that
 // speak the latest one. It is an mcp.Handler and safe for concurrent use.
 type Client struct {
-	wire   Wire
-	server Peer
+	wire    Wire
+	server  Peer
+	offered []byte // capabilities, as in initialize
+	listens bool   // whether they allow any question
 
 	levelMu sync.Mutex
 	level   mcp.LogLevel // what the server was last asked for
 
 	listeners listeners
+	parking   parking
+	unasked   unasked
 }
 
 // Peer is what a server said in answer to initialize. Slices are raw JSON.
@@ -59,15 +84,13 @@ func Connect(ctx context.Context, w Wire, info Info) (*Client, error) {
 	if info.ClientInfo == nil {
 		info.ClientInfo = []byte(`{"name":"fairlead","version":"0"}`)
 	}
-	if info.Capabilities == nil {
-		info.Capabilities = []byte(`{}`)
-	}
+	offered := offer(info.Capabilities)
 	params := jsonrpc.Splice(nil, nil,
 		jsonrpc.Member{Key: "protocolVersion", Value: jsonrpc.AppendString(nil, mcp.LatestLegacyVersion)},
-		jsonrpc.Member{Key: "capabilities", Value: info.Capabilities},
+		jsonrpc.Member{Key: "capabilities", Value: offered},
 		jsonrpc.Member{Key: "clientInfo", Value: info.ClientInfo},
 	)
-	result, err := w.RoundTrip(ctx, methodInitialize, params, mcp.Discard)
+	result, err := w.RoundTrip(ctx, methodInitialize, params, plain{mcp.Discard, nil})
 	if err != nil {
 		return nil, fmt.Errorf("initialize: %w", err)
 	}
@@ -75,16 +98,19 @@ func Connect(ctx context.Context, w Wire, info Info) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("initialize: %w", err)
 	}
+	c := &Client{wire: w, server: peer, offered: offered, listens: canAsk(offered)}
+	c.listeners.init(w, plain{mcp.Discard, c})
+	c.parking.init(w, info.Parking)
+	c.unasked.init(w, info.Answer)
+	if info.Opened != nil {
+		info.Opened(c)
+	}
 	if err := w.Notify(ctx, "notifications/initialized", nil); err != nil {
+		c.Closed(err)
+		c.Wait()
 		return nil, fmt.Errorf("notifications/initialized: %w", err)
 	}
-	return newClient(w, peer), nil
-}
-
-func newClient(w Wire, peer Peer) *Client {
-	c := &Client{wire: w, server: peer}
-	c.listeners.init(w)
-	return c
+	return c, nil
 }
 
 func parseInitializeResult(result []byte) (Peer, error) {
@@ -125,12 +151,69 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (m
 		// They are of the session, which is not the caller's.
 		return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
 	}
-	c.raiseLevel(ctx, req.Meta.LogLevel)
-	body, err := c.wire.RoundTrip(ctx, req.Method, requestParams(req), levelSink{sink, req.Meta.LogLevel})
-	if err != nil {
-		return mcp.Result{}, modernError(req, err)
+	if asks(req.Method) {
+		responses, state := retried(req.Params)
+		switch {
+		case state != nil:
+			return c.resume(ctx, req, sink, state)
+		case declined(responses):
+			return declinedResult(req.Method)
+		}
 	}
-	return mcp.Result{Body: body, Type: mcp.ResultComplete, Cache: private}, nil
+	c.raiseLevel(ctx, req.Meta.LogLevel)
+	if c.listens && asks(req.Method) && canAsk(req.Meta.Capabilities) {
+		return c.call(ctx, req, sink)
+	}
+	body, err := c.wire.RoundTrip(ctx, req.Method, requestParams(req), plain{levelSink{sink, req.Meta.LogLevel}, c})
+	if err != nil {
+		return c.refused(req, err)
+	}
+	return complete(body), nil
+}
+
+func complete(body []byte) mcp.Result {
+	return mcp.Result{Body: body, Type: mcp.ResultComplete, Cache: private}
+}
+
+// retried returns what a retry brings: inputResponses and requestState, raw or nil.
+func retried(params []byte) (responses, state []byte) {
+	for key, value := range jsonrpc.Members(params) {
+		switch key {
+		case "inputResponses":
+			responses = value
+		case "requestState":
+			state = value
+		}
+	}
+	return responses, state
+}
+
+// plain is the exchange of a call in the middle of which nobody is asked.
+type plain struct {
+	mcp.Sink
+	c *Client // nil until the session is open
+}
+
+// Ask implements Exchange.
+func (p plain) Ask(msg *jsonrpc.Message) *mcp.Error {
+	if p.c == nil {
+		return mcp.ErrMethodNotFound(msg.Method)
+	}
+	return p.c.Requested(msg)
+}
+
+// refused makes an answer of an error: questions, if the server wants the user to
+// open pages before the call is repeated, and the caller can do that.
+func (c *Client) refused(req *mcp.Request, err error) (mcp.Result, error) {
+	var e *mcp.Error
+	if errors.As(err, &e) && mcp.IsWireError(err) && e.Code == codeURLElicitation &&
+		asks(req.Method) && c.server.Version.Has(mcp.FeatureElicitationID) &&
+		opensPages(c.offered) && opensPages(req.Meta.Capabilities) {
+		if asked := pages(e); asked != nil {
+			return inputRequired(asked, ""), nil
+		}
+	}
+	return mcp.Result{}, modernError(req, err)
 }
 
 // private is the hint for answers of servers that give none: known to be shared with nobody.
@@ -153,8 +236,9 @@ func (c *Client) discoverBody() []byte {
 	)
 }
 
-// requestParams returns the params without the metadata that old revisions say in
-// initialize. The progress token stays, for the transport to replace.
+// requestParams returns a copy of the params without what only the latest revision
+// has: metadata that old ones say in initialize, and what a retry brings. The
+// progress token stays, for the transport to replace.
 func requestParams(req *mcp.Request) []byte {
 	var meta []byte
 	if req.Meta.Raw != nil || req.Meta.ProgressToken != nil {
@@ -172,7 +256,11 @@ func requestParams(req *mcp.Request) []byte {
 	if req.Params == nil && meta == nil {
 		return nil
 	}
-	params := jsonrpc.Splice(nil, req.Params, jsonrpc.Member{Key: "_meta", Value: meta})
+	edits := []jsonrpc.Member{{Key: "_meta", Value: meta}, {Key: "inputResponses"}, {Key: "requestState"}}
+	if !asks(req.Method) {
+		edits = edits[:1]
+	}
+	params := jsonrpc.Splice(nil, req.Params, edits...)
 	if string(params) == "{}" {
 		return nil
 	}
@@ -227,7 +315,7 @@ func (c *Client) raiseLevel(ctx context.Context, level mcp.LogLevel) {
 		return
 	}
 	params := jsonrpc.Splice(nil, nil, jsonrpc.Member{Key: "level", Value: jsonrpc.AppendString(nil, level)})
-	if _, err := c.wire.RoundTrip(ctx, methodSetLevel, params, mcp.Discard); err != nil {
+	if _, err := c.wire.RoundTrip(ctx, methodSetLevel, params, plain{mcp.Discard, c}); err != nil {
 		c.levelMu.Lock()
 		if c.level == level {
 			c.level = before
@@ -255,11 +343,41 @@ func (s levelSink) Notify(n *mcp.Notification) error {
 // Notification takes a notification that belongs to no call, from the transport's
 // reader. It does not block and keeps no bytes of params.
 func (c *Client) Notification(method string, params []byte) {
+	if method == mcp.NotificationCancelled {
+		c.parking.withdraw(params)
+		c.unasked.withdraw(params)
+		return
+	}
 	c.listeners.notification(method, params)
 }
 
-// Closed ends all streams with err: the connection is gone. Later ones end at once.
-func (c *Client) Closed(err error) { c.listeners.close(err) }
+// RootsChanged tells the server that the client's roots have changed (MCP
+// 2025-11-25, client/roots), if the session was opened with that promise.
+func (c *Client) RootsChanged(ctx context.Context) error {
+	if !declares(c.offered, "roots", "listChanged") {
+		return nil
+	}
+	return c.wire.Notify(ctx, "notifications/roots/list_changed", nil)
+}
 
-// Wait waits for the goroutines that serve streams; it is called after Closed.
-func (c *Client) Wait() { c.listeners.wait() }
+// Leave ends the calls that wait for answers and the answering of what belongs to
+// no call, since no answer can be given any more. Calls that are not parked go on.
+func (c *Client) Leave(err error) {
+	c.parking.leave(err)
+	c.unasked.close()
+}
+
+// Closed ends all calls that may be asked, and all streams, with err: the connection
+// is gone. Later ones end at once.
+func (c *Client) Closed(err error) {
+	c.parking.close(err)
+	c.unasked.close()
+	c.listeners.close(err)
+}
+
+// Wait waits for the goroutines of the client; it is called after Closed.
+func (c *Client) Wait() {
+	c.parking.running.Wait()
+	c.unasked.running.Wait()
+	c.listeners.wait()
+}

@@ -27,6 +27,7 @@ const (
 // lists come unasked and resources are subscribed to one by one.
 type listeners struct {
 	wire Wire
+	mute Exchange // of our own requests
 
 	// turn holds a token while nobody subscribes or unsubscribes, so that the
 	// server sees these in the order of the counts. A mutex could not be left
@@ -54,8 +55,8 @@ type stream struct {
 	failed  error          // ends the stream
 }
 
-func (l *listeners) init(w Wire) {
-	l.wire = w
+func (l *listeners) init(w Wire, mute Exchange) {
+	l.wire, l.mute = w, mute
 	l.idle.L = &l.mu
 	l.turn = make(chan struct{}, 1)
 	l.turn <- struct{}{}
@@ -136,7 +137,7 @@ func (l *listeners) subscribe(ctx context.Context, uris []string) ([]string, err
 		}
 		seen[uri] = true
 		if l.refs[uri] == 0 {
-			_, err := l.wire.RoundTrip(ctx, methodSubscribe, uriParams(uri), mcp.Discard)
+			_, err := l.wire.RoundTrip(ctx, methodSubscribe, uriParams(uri), l.mute)
 			if mcp.IsWireError(err) {
 				continue // the acknowledgement says what is missing
 			}
@@ -167,7 +168,7 @@ func (l *listeners) releaseWithTurn(ctx context.Context, uris []string) {
 		}
 		delete(l.refs, uri)
 		// A server that refuses or has gone sends at worst updates that nobody gets.
-		_, _ = l.wire.RoundTrip(ctx, methodUnsubscribe, uriParams(uri), mcp.Discard)
+		_, _ = l.wire.RoundTrip(ctx, methodUnsubscribe, uriParams(uri), l.mute)
 	}
 }
 

@@ -42,7 +42,7 @@ func (w *fakeWire) asked() []string {
 	return log
 }
 
-func (w *fakeWire) RoundTrip(ctx context.Context, method string, params []byte, sink mcp.Sink) ([]byte, error) {
+func (w *fakeWire) RoundTrip(ctx context.Context, method string, params []byte, sink legacy.Exchange) ([]byte, error) {
 	w.note(strings.TrimSpace(method + " " + string(params)))
 	if err := w.errs[method]; err != nil {
 		return nil, err
@@ -58,6 +58,11 @@ func (w *fakeWire) RoundTrip(ctx context.Context, method string, params []byte, 
 
 func (w *fakeWire) Notify(_ context.Context, method string, params []byte) error {
 	w.note(strings.TrimSpace(method + " " + string(params)))
+	return nil
+}
+
+func (w *fakeWire) Answer(_ context.Context, response []byte) error {
+	w.note(string(response))
 	return nil
 }
 
