@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -55,13 +54,7 @@ func NewDPoPKey(s *Signer) (*DPoPKey, error) {
 func (k *DPoPKey) Thumbprint() string { return k.signer.thumb }
 
 // Format prints what is not secret, for every verb.
-func (k *DPoPKey) Format(f fmt.State, verb rune) {
-	if k == nil {
-		_, _ = io.WriteString(f, "no DPoP key")
-		return
-	}
-	k.signer.Format(f, verb)
-}
+func (k *DPoPKey) Format(f fmt.State, verb rune) { k.signer.Format(f, verb) }
 
 // proof returns a proof of possession for one request (RFC 9449, section 4.2). It
 // is fresh each time. The nonce is "" where the server gave none, the access token

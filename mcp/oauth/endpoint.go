@@ -153,7 +153,7 @@ func (e *tokenEndpoint) request(ctx context.Context, form url.Values) (*Token, e
 	if err != nil {
 		return nil, err
 	}
-	t := &Token{AccessToken: res.AccessToken, RefreshToken: res.RefreshToken, Scopes: strings.Fields(form.Get("scope"))}
+	t := &Token{AccessToken: res.AccessToken, RefreshToken: res.RefreshToken}
 	switch {
 	case strings.EqualFold(res.TokenType, "DPoP") && e.dpop != nil:
 		t.TokenType, t.Key = "DPoP", e.dpop.Thumbprint()
@@ -164,8 +164,11 @@ func (e *tokenEndpoint) request(ctx context.Context, form url.Values) (*Token, e
 	default:
 		return nil, fmt.Errorf("oauth: %s answered with a token of type %q, want Bearer", e.url, plain(res.TokenType))
 	}
-	if res.Scope != nil {
+	switch {
+	case res.Scope != nil:
 		t.Scopes = strings.Fields(*res.Scope)
+	case form.Has("scope"): // granted as asked (RFC 6749, section 5.1)
+		t.Scopes = strings.Fields(form.Get("scope"))
 	}
 	if d := res.lifetime(); d > 0 {
 		t.Expiry = asked.Add(d).Round(0)

@@ -125,13 +125,7 @@ func (s *Signer) PublicJWK() []byte {
 }
 
 // Format prints what is not secret, for every verb.
-func (s *Signer) Format(f fmt.State, _ rune) {
-	if s == nil {
-		_, _ = io.WriteString(f, "no signing key")
-		return
-	}
-	_, _ = fmt.Fprintf(f, "%s key %s", s.alg, s.thumb)
-}
+func (s Signer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.alg+" key "+s.thumb) }
 
 // jwtHeader is the protected header of a JWT (RFC 7515, section 4.1).
 type jwtHeader struct {
