@@ -5,9 +5,10 @@ GO ?= go
 export GOWORK := off
 TOOL := $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 FUZZTIME ?= 5s
+LONGTIME ?= 10m
 MODULES := . ./mcp ./test/peers
 
-.PHONY: help build run test check format fmt vet staticcheck generated generate unit fuzz peers e2e cross bench clean
+.PHONY: help build run test check format fmt vet staticcheck generated generate unit fuzz peers e2e cross bench long clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +63,10 @@ cross: ## the library builds on Linux, macOS and Windows, the daemon on Linux an
 
 bench: ## measure beside the peers and write docs/performance.md
 	cd test/peers && $(GO) run ./cmd/compare -out $(CURDIR)/docs/performance.md
+
+long: ## thousand cycles, a soak of LONGTIME (10m), each fuzz target for ten minutes; hours
+	FAIRLEAD_LONG=$(LONGTIME) $(GO) test ./test/long -v -count=1 -timeout 24h
+	@./test/fuzz.sh 10m
 
 clean: ## remove what the targets made
 	rm -rf bin out test/npm/node_modules
