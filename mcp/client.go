@@ -71,7 +71,7 @@ func NewClient(name, version string, h Handler, opts *ClientOptions) *Client {
 	if c.opts.MaxPages <= 0 {
 		c.opts.MaxPages = 1000
 	}
-	c.handler = Intercept(h, c.opts.Interceptors...)
+	c.handler = Intercept(traceCalls(h), c.opts.Interceptors...)
 	c.info = jsonrpc.Splice(nil, nil,
 		jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, name)},
 		jsonrpc.Member{Key: "version", Value: jsonrpc.AppendString(nil, version)},

@@ -42,7 +42,8 @@ type Meta struct {
 	ProgressToken []byte
 	// LogLevel is the least severe level that the caller wants; empty means no messages.
 	LogLevel LogLevel
-	// Raw is the whole _meta object as it came, for keys that are not above.
+	// Raw is the whole _meta object as it came, for keys that are not above, but
+	// without trace context that is not valid (see [Trace]).
 	Raw []byte
 }
 

@@ -112,6 +112,7 @@ func PeekMeta(meta []byte) Meta {
 // scanMeta is PeekMeta that also says what is wrong first.
 func scanMeta(meta []byte) (m Meta, problem string) {
 	m.Raw = meta
+	traced := false
 	wrong := func(text string) {
 		if problem == "" {
 			problem = text
@@ -151,7 +152,12 @@ func scanMeta(meta []byte) (m Meta, problem string) {
 				continue
 			}
 			m.ProgressToken = value
+		case MetaTraceParent, MetaTraceState, MetaBaggage:
+			traced = true
 		}
+	}
+	if traced {
+		m.Raw = withoutBadTrace(meta)
 	}
 	return m, problem
 }

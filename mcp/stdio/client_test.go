@@ -183,10 +183,10 @@ func TestLegacyTranslation(t *testing.T) {
 	}
 
 	req := call("any", `{}`)
-	req.Meta = mcp.PeekMeta([]byte(`{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"warning","traceparent":"00-1","progressToken":"mine"}`))
+	req.Meta = mcp.PeekMeta([]byte(`{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"warning","traceparent":"00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01","tracestate":"A","progressToken":"mine"}`))
 	sink := record()
 	got = do(req, sink)
-	if !strings.Contains(got, `"_meta":{"traceparent":"00-1","progressToken":`) || strings.Contains(got, "mine") || strings.Contains(got, "clientCapabilities") {
+	if !strings.Contains(got, `"_meta":{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01","progressToken":`) || strings.Contains(got, "mine") || strings.Contains(got, "clientCapabilities") {
 		t.Errorf("params were %s", got)
 	}
 	if diff := cmp.Diff([]string{

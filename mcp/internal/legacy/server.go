@@ -229,7 +229,8 @@ func (s *Session) request(msg *jsonrpc.Message) (*mcp.Request, *mcp.Error) {
 	req := &mcp.Request{Method: msg.Method, Params: msg.Params, ID: msg.ID, Principal: s.principal, Meta: s.meta(level)}
 	if msg.Meta != nil {
 		// Only these two: what an old client says of itself it said in initialize.
-		req.Meta.ProgressToken, req.Meta.Raw = mcp.PeekMeta(msg.Meta).ProgressToken, msg.Meta
+		said := mcp.PeekMeta(msg.Meta)
+		req.Meta.ProgressToken, req.Meta.Raw = said.ProgressToken, said.Raw
 	}
 	var raw []byte
 	member := "name"
