@@ -12,39 +12,72 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-var (
-	// ErrClosed reports that a connection was gone before the answer came: whether
-	// the peer has done what it was asked is unknown.
-	ErrClosed = errors.New("mcp: connection closed before the answer")
-	// ErrInputRequired reports that a server answered with questions
-	// ([ResultInputRequired]) where the caller waits for a complete result.
-	ErrInputRequired = errors.New("mcp: server asks for input")
-)
+// ErrClosed reports that a connection was gone before the answer came: whether the
+// peer has done what it was asked is unknown.
+var ErrClosed = errors.New("mcp: connection closed before the answer")
 
 // Client makes typed calls to a [Handler]: a child process, a remote server, a
 // [Server] in this program. It is safe for concurrent use and owns nothing: who
 // opened the Handler closes it.
 //
-// Errors that the peer sent are an *[Error] in the chain and [IsWireError] holds.
+// Errors that the peer sent are an *[Error] in the chain and [IsWireError] holds; a
+// peer that breaks the protocol is a *[ProtocolError].
 type Client struct {
 	handler Handler
+	asked   Asked // handler, if its server may ask outside of calls
 	opts    ClientOptions
+	caps    ClientCapabilities
 	info    []byte // Implementation object
 	offer   []byte // ClientCapabilities object
-	bad     error  // why there is no offer
+	bad     error  // what is wrong with the options
 	tokens  atomic.Int64
 }
 
 // ClientOptions changes the defaults of a [Client].
 type ClientOptions struct {
-	// Capabilities is what the client offers with each request. Nil means nothing.
+	// Capabilities is what the client offers with each request, besides what follows
+	// from the functions below. What is offered without a function is answered by
+	// hand; see [InputRequiredError].
 	Capabilities *ClientCapabilities
+
+	// OnElicit shows the user a form of the server and returns the answer (MCP
+	// 2026-07-28, client/elicitation). The user must see which server asks, and must
+	// be able to change the answer, to decline and to cancel. An accepted answer is
+	// completed with the form's defaults and must fit the form; see
+	// [ElicitParams.Complete].
+	OnElicit func(ctx context.Context, p *ElicitParams) (*ElicitResult, error)
+	// OnPage lets the user open a page of the server in a browser (MCP 2026-07-28,
+	// client/elicitation, URL Mode): it shows the whole URL and [Page.Warnings], asks,
+	// and opens the page only on consent, where the program cannot see it. Nothing is
+	// fetched from the URL before.
+	OnPage func(ctx context.Context, p Page) (ElicitAction, error)
+	// OnSample asks the client's model (MCP 2026-07-28, client/sampling), after the
+	// user has seen what is asked. Requests with tools come only if
+	// Capabilities.Sampling.Tools says so.
+	//
+	// Deprecated in the protocol since 2026-07-28.
+	OnSample func(ctx context.Context, p *SampleParams) (*SampleResult, error)
+	// Roots are the client's roots (MCP 2026-07-28, client/roots). Nil means that it
+	// says nothing of roots, an empty slice that it has none.
+	//
+	// Deprecated in the protocol since 2026-07-28.
+	Roots []Root
+	// OnListRoots is used instead of Roots by a client whose roots change; see
+	// [Client.RootsChanged].
+	//
+	// Deprecated in the protocol since 2026-07-28.
+	OnListRoots func(ctx context.Context) ([]Root, error)
+
+	// MaxRounds bounds how often the server may ask in the middle of one call. Zero means 16.
+	MaxRounds int
 	// Interceptors wrap each request; the first sees it first.
 	Interceptors []Interceptor
-	// Timeout bounds one request, from send to result; for a subscription, until
-	// its acknowledgement. Zero means 60 seconds.
+	// Timeout bounds one request, from send to result; for a subscription, until its
+	// acknowledgement. A call that is asked in the middle of it is several requests,
+	// and the time in between is not counted. Zero means 60 seconds.
 	Timeout time.Duration
-	// MaxTimeout bounds what a call may ask for instead. Zero means 1 hour.
+	// MaxTimeout bounds what a call may ask for instead, and a call as a whole, with
+	// the time that it takes to answer the server. Zero means 1 hour.
 	MaxTimeout time.Duration
 	// LogLevel asks for log messages of this level and above with each request.
 	// Empty means none. They go to the Log function of a call.
@@ -54,6 +87,10 @@ type ClientOptions struct {
 }
 
 // NewClient returns a client named name that calls h. A nil opts means the defaults.
+//
+// The On functions of opts are called concurrently, return when their context ends,
+// and end the call with their error. If h is [Asked], they also answer what its
+// server asks outside of calls; of several such clients of h the last one does.
 func NewClient(name, version string, h Handler, opts *ClientOptions) *Client {
 	if h == nil {
 		panic("mcp: NewClient without a Handler")
@@ -71,14 +108,21 @@ func NewClient(name, version string, h Handler, opts *ClientOptions) *Client {
 	if c.opts.MaxPages <= 0 {
 		c.opts.MaxPages = 1000
 	}
+	if c.opts.MaxRounds <= 0 {
+		c.opts.MaxRounds = 16
+	}
 	c.handler = Intercept(traceCalls(h), c.opts.Interceptors...)
 	c.info = jsonrpc.Splice(nil, nil,
 		jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, name)},
 		jsonrpc.Member{Key: "version", Value: jsonrpc.AppendString(nil, version)},
 	)
-	c.offer = []byte(`{}`)
-	if c.opts.Capabilities != nil {
-		c.offer, c.bad = json.Marshal(c.opts.Capabilities)
+	c.caps = c.opts.Offer()
+	if c.offer, c.bad = json.Marshal(&c.caps); c.bad == nil {
+		c.bad = checkRoots(c.opts.Roots)
+	}
+	c.asked, _ = h.(Asked)
+	if c.asked != nil && (c.opts.OnElicit != nil || c.opts.OnPage != nil || c.opts.OnSample != nil || c.hasRoots()) {
+		c.asked.OnAsk(c.answerOutside)
 	}
 	return c
 }
@@ -91,9 +135,17 @@ type CallOptions struct {
 	// Log is called with each log message, before the call returns and never
 	// concurrently. See ClientOptions.LogLevel.
 	Log func(LogMessage)
-	// Timeout bounds the request, at most ClientOptions.MaxTimeout. Zero means
-	// ClientOptions.Timeout.
+	// Timeout bounds each request of the call, at most ClientOptions.MaxTimeout. Zero
+	// means ClientOptions.Timeout.
 	Timeout time.Duration
+	// ProgressExtends starts Timeout anew with each progress notification, but never
+	// beyond ClientOptions.MaxTimeout.
+	ProgressExtends bool
+	// ByHand returns what the server asks as an *[InputRequiredError] instead of
+	// answering it.
+	ByHand bool
+	// Input is what the server has asked for. Nil for a call from the start.
+	Input *Input
 	// LogLevel is used instead of the client's. Empty means that of the client.
 	LogLevel LogLevel
 	// Meta is a JSON object whose members are added to the request's _meta.
@@ -114,31 +166,31 @@ type LogMessage struct {
 	Data   Raw      `json:"data"` // any JSON value
 }
 
-// Raw sends a request with params, a JSON object or nil, and returns the result as
+// Raw sends one request with params, a JSON object or nil, and returns the result as
 // it came, also one that asks for input. For subscriptions use [Client.Listen].
 func (c *Client) Raw(ctx context.Context, method string, params []byte, opts *CallOptions) (Result, error) {
 	if method == MethodListen {
 		return Result{}, errors.New("mcp: subscriptions are opened with Listen")
 	}
-	req, err := c.request(method, params, opts)
-	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", method, err)
-	}
 	if opts == nil {
 		opts = &CallOptions{}
 	}
-	timeout := c.opts.Timeout
-	if opts.Timeout > 0 {
-		timeout = min(opts.Timeout, c.opts.MaxTimeout)
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	ctx, l := c.limit(ctx, time.Now().Add(c.opts.MaxTimeout), opts)
+	defer l.stop()
+	return c.send(ctx, l, method, params, opts, opts.Input)
+}
 
+// send sends one request. ctx is that of l.
+func (c *Client) send(ctx context.Context, l *limit, method string, params []byte, opts *CallOptions, input *Input) (Result, error) {
+	req, err := c.request(method, params, opts, input)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", method, err)
+	}
 	sink := Discard
-	if opts.Progress != nil || opts.Log != nil {
-		calls := &callSink{opts: opts}
+	if opts.Progress != nil || opts.Log != nil || opts.ProgressExtends {
+		calls := &callSink{opts: opts, limit: l}
 		defer calls.close()
-		if opts.Progress != nil {
+		if opts.Progress != nil || opts.ProgressExtends {
 			req.Meta.ProgressToken = strconv.AppendInt(nil, c.tokens.Add(1), 10)
 			calls.token = string(req.Meta.ProgressToken)
 		}
@@ -146,7 +198,7 @@ func (c *Client) Raw(ctx context.Context, method string, params []byte, opts *Ca
 	}
 	res, err := c.handler.Handle(ctx, req, sink)
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", method, err)
+		return Result{}, fmt.Errorf("%s: %w", method, l.why(ctx, err))
 	}
 	if res.Stream {
 		return Result{}, fmt.Errorf("%s: the server opened a stream", method)
@@ -155,13 +207,18 @@ func (c *Client) Raw(ctx context.Context, method string, params []byte, opts *Ca
 }
 
 // request makes a request, with what a transport would have read from its bytes.
-func (c *Client) request(method string, params []byte, opts *CallOptions) (*Request, error) {
+func (c *Client) request(method string, params []byte, opts *CallOptions, input *Input) (*Request, error) {
 	if params != nil {
 		if err := jsonrpc.Valid(params, nil); err != nil {
 			return nil, fmt.Errorf("params: %w", err)
 		}
 		if params = trimSpace(params); !isObject(params) {
 			return nil, errors.New("params: not an object")
+		}
+	}
+	if input != nil {
+		if params = input.into(params); !mayAsk(method) {
+			return nil, errors.New("no server asks for input here")
 		}
 	}
 	req := &Request{Method: method, Params: params}
@@ -178,7 +235,7 @@ func (c *Client) request(method string, params []byte, opts *CallOptions) (*Requ
 		}
 	}
 	if c.bad != nil {
-		return nil, fmt.Errorf("capabilities of the client: %w", c.bad)
+		return nil, fmt.Errorf("options of the client: %w", c.bad)
 	}
 	req.Meta = Meta{Version: LatestVersion, ClientInfo: c.info, Capabilities: c.offer, LogLevel: c.opts.LogLevel}
 	req.Meta.Raw = jsonrpc.Get(params, "_meta")
@@ -199,18 +256,19 @@ func (c *Client) request(method string, params []byte, opts *CallOptions) (*Requ
 	return req, nil
 }
 
-// call sends a request and decodes its complete result into out.
+// call makes a request, answers what the server asks in the middle of it, and
+// decodes its complete result into out.
 func (c *Client) call(ctx context.Context, method string, params any, out any, opts *CallOptions) error {
 	b, err := json.Marshal(params)
 	if err != nil {
 		return fmt.Errorf("%s: encode params: %w", method, err)
 	}
-	res, err := c.Raw(ctx, method, b, opts)
+	if opts == nil {
+		opts = &CallOptions{}
+	}
+	res, err := c.complete(ctx, method, b, opts)
 	if err != nil {
 		return err
-	}
-	if res.Type != "" && res.Type != ResultComplete {
-		return fmt.Errorf("%s: %w", method, ErrInputRequired)
 	}
 	body := res.Body
 	if body == nil {

@@ -250,10 +250,12 @@ func (c *Client) Complete(ctx context.Context, p CompleteParams) (*Completion, e
 // callSink gives a call's notifications to its functions.
 type callSink struct {
 	opts  *CallOptions
-	token string // the call's progress token, raw
+	limit *limit
+	token string // the request's progress token, raw; empty if it has none
 
 	mu     sync.Mutex
 	closed bool
+	last   *float64 // progress so far
 }
 
 func (s *callSink) Notify(n *Notification) error {
@@ -265,11 +267,18 @@ func (s *callSink) Notify(n *Notification) error {
 	// A notification that cannot be read costs only itself, never the call.
 	switch n.Method {
 	case NotificationProgress:
-		if s.opts.Progress == nil || string(jsonrpc.Get(n.Params, "progressToken")) != s.token {
+		if s.token == "" || string(jsonrpc.Get(n.Params, "progressToken")) != s.token {
 			return nil
 		}
 		var p Progress
-		if err := json.Unmarshal(n.Params, &p); err == nil {
+		if err := json.Unmarshal(n.Params, &p); err != nil {
+			return nil
+		}
+		if s.last == nil || p.Progress > *s.last { // less or the same is no progress
+			s.last = &p.Progress
+			s.limit.extend()
+		}
+		if s.opts.Progress != nil {
 			s.opts.Progress(p)
 		}
 	case NotificationMessage:

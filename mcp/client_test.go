@@ -184,8 +184,8 @@ func TestClientResults(t *testing.T) {
 	})
 	t.Run("input required", func(t *testing.T) {
 		c := mcp.NewClient("c", "1", mcp.HandlerFunc(func(context.Context, *mcp.Request, mcp.Sink) (mcp.Result, error) {
-			return mcp.Result{Type: mcp.ResultInputRequired, Body: []byte(`{"inputRequests":{}}`)}, nil
-		}), nil)
+			return mcp.Result{Type: mcp.ResultInputRequired, Body: []byte(`{"inputRequests":{"r":{"method":"roots/list"}}}`)}, nil
+		}), &mcp.ClientOptions{Capabilities: &mcp.ClientCapabilities{Roots: &mcp.ListCapability{}}})
 		if _, err := c.CallTool(ctx, "x", nil, nil); !errors.Is(err, mcp.ErrInputRequired) {
 			t.Errorf("CallTool: %v", err)
 		}

@@ -57,7 +57,7 @@ func (c *Client) Listen(ctx context.Context, filter NotificationFilter, onEvent 
 	if err != nil {
 		return nil, fmt.Errorf("%s: encode params: %w", MethodListen, err)
 	}
-	req, err := c.request(MethodListen, params, nil)
+	req, err := c.request(MethodListen, params, nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", MethodListen, err)
 	}
