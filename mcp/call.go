@@ -25,6 +25,7 @@ type Call struct {
 	journal  *journal // what the handler was told before; nil until it asks
 	asked    bool     // a question has no answer yet
 	broken   error    // why asking makes no sense any more
+	task     *taskMode
 }
 
 func (s *Server) newCall(req *Request, sink Sink) *Call {

@@ -1,5 +1,7 @@
 package mcp
 
+import "maps"
+
 // DiscoverResult is what a server says about itself (MCP 2026-07-28, server/discover).
 // The server's Implementation is in Meta under [MetaServerInfo].
 type DiscoverResult struct {
@@ -41,6 +43,13 @@ func (s *Server) capabilities() ServerCapabilities {
 	}
 	if s.opts.Logging {
 		c.Logging = &struct{}{}
+	}
+	if s.tasks.declared.Load() {
+		c.Extensions = maps.Clone(c.Extensions)
+		if c.Extensions == nil {
+			c.Extensions = make(map[string]Raw)
+		}
+		c.Extensions[ExtensionTasks] = Raw(`{}`)
 	}
 	return c
 }

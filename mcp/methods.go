@@ -43,13 +43,15 @@ func cacheable(method string) bool {
 	return false
 }
 
-// namedBy says which member of params names the target of method: "name", "uri" or "".
+// namedBy says which member of params names the target of method: "name", "uri", "taskId" or "".
 func namedBy(method string) string {
 	switch method {
 	case MethodCallTool, MethodGetPrompt:
 		return "name"
 	case MethodReadResource:
 		return "uri"
+	case MethodGetTask, MethodUpdateTask, MethodCancelTask:
+		return "taskId"
 	}
 	return ""
 }

@@ -7,8 +7,9 @@ import "bytes"
 type Request struct {
 	// Method is the method's name, such as "tools/call".
 	Method string
-	// Name is params.name of tools/call and prompts/get, or params.uri of
-	// resources/read, decoded. Other methods leave it empty.
+	// Name is params.name of tools/call and prompts/get, params.uri of
+	// resources/read, or params.taskId of tasks/get, tasks/update and
+	// tasks/cancel, decoded. Other methods leave it empty.
 	Name string
 	// Params is the params object as it came, _meta included, or nil. For what
 	// _meta says read Meta: a session-ful caller's revision, capabilities and

@@ -26,6 +26,7 @@ type Server struct {
 	templates  *catalogue[*template]
 	prompts    *catalogue[*prompt]
 	completers completers
+	tasks      tasks
 	hub        hub
 	buffers    sync.Pool // of *bytes.Buffer
 }
@@ -63,6 +64,8 @@ type ServerOptions struct {
 	// StateStore keeps what is too large to travel with the client (64 KiB). Nil
 	// makes that an internal error.
 	StateStore StateStore
+	// Tasks are the options of tools whose calls are tasks. Nil means the defaults.
+	Tasks *TaskOptions
 	// OnPanic is told of a panic in a handler and its stack, after which the
 	// caller gets an internal error. Nil drops them.
 	OnPanic func(value any, stack []byte)
@@ -96,6 +99,7 @@ func NewServer(name, version string, opts *ServerOptions) *Server {
 	s.resources = newCatalogue[*resource](s, "resources")
 	s.templates = newCatalogue[*template](s, "resourceTemplates")
 	s.prompts = newCatalogue[*prompt](s, "prompts")
+	s.tasks.server, s.tasks.opts = s, s.opts.Tasks.orDefaults()
 	if c := s.opts.Capabilities; c != nil {
 		s.tools.declared.Store(c.Tools != nil)
 		s.prompts.declared.Store(c.Prompts != nil)
@@ -133,7 +137,11 @@ func (s *Server) dispatch(ctx context.Context, req *Request, sink Sink) (Result,
 		}
 	case MethodListTools:
 		if s.tools.declared.Load() {
-			return s.list(req, s.tools.page)
+			res, err := s.list(req, s.tools.page)
+			if err == nil && s.tasks.declared.Load() && req.Meta.Version.Has(FeatureTaskParam) {
+				res.Body = s.withExecution(res.Body)
+			}
+			return res, err
 		}
 	case MethodListResources:
 		if s.offersResources() {
@@ -163,6 +171,14 @@ func (s *Server) dispatch(ctx context.Context, req *Request, sink Sink) (Result,
 		return s.discover()
 	case MethodListen:
 		return s.listen(ctx, req, sink)
+	case MethodGetTask, MethodUpdateTask, MethodCancelTask:
+		if s.tasks.declared.Load() {
+			return s.serveTask(ctx, req)
+		}
+	case methodListTasks:
+		if s.tasks.declared.Load() && req.Meta.Version.Has(FeatureTaskParam) {
+			return s.listTasks(ctx, req)
+		}
 	}
 	return Result{}, ErrMethodNotFound(clip(req.Method))
 }

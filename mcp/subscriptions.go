@@ -3,6 +3,7 @@ package mcp
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -20,6 +21,7 @@ type NotificationFilter struct {
 	PromptsListChanged    bool     `json:"promptsListChanged,omitzero"`
 	ResourcesListChanged  bool     `json:"resourcesListChanged,omitzero"`
 	ResourceSubscriptions []string `json:"resourceSubscriptions,omitempty"` // URIs
+	TaskIDs               []string `json:"taskIds,omitempty"`               // of [ExtensionTasks]
 }
 
 // hub holds the open subscriptions of a server. The zero hub is ready.
@@ -28,6 +30,7 @@ type hub struct {
 	closed bool
 	subs   map[*subscription]struct{}
 	byURI  map[string]map[*subscription]struct{} // resource URI -> who wants its updates
+	byTask map[string]map[*subscription]struct{} // task id -> who wants its states
 }
 
 // subscription is one open subscriptions/listen request.
@@ -87,6 +90,9 @@ func (s *Server) listen(ctx context.Context, req *Request, sink Sink) (Result, e
 	if err != nil {
 		return Result{}, err
 	}
+	if filter.TaskIDs, err = s.watchable(ctx, req, filter.TaskIDs); err != nil {
+		return Result{}, err
+	}
 	params, err := json.Marshal(&struct {
 		Notifications NotificationFilter `json:"notifications"`
 	}{filter})
@@ -105,6 +111,7 @@ func (s *Server) listen(ctx context.Context, req *Request, sink Sink) (Result, e
 	if !open || !s.hub.has(sub) { // closed before or meanwhile
 		return Result{Body: s.bare}, nil
 	}
+	s.tellTasks(ctx, sub, req.Principal)
 	context.AfterFunc(ctx, func() { s.hub.remove(sub) })
 	return Result{Stream: true}, nil
 }
@@ -176,15 +183,21 @@ func (h *hub) add(sub *subscription) bool {
 	if h.subs == nil {
 		h.subs = make(map[*subscription]struct{})
 		h.byURI = make(map[string]map[*subscription]struct{})
+		h.byTask = make(map[string]map[*subscription]struct{})
 	}
 	h.subs[sub] = struct{}{}
-	for _, uri := range sub.filter.ResourceSubscriptions {
-		if h.byURI[uri] == nil {
-			h.byURI[uri] = make(map[*subscription]struct{})
-		}
-		h.byURI[uri][sub] = struct{}{}
-	}
+	enter(h.byURI, sub.filter.ResourceSubscriptions, sub)
+	enter(h.byTask, sub.filter.TaskIDs, sub)
 	return true
+}
+
+func enter(by map[string]map[*subscription]struct{}, keys []string, sub *subscription) {
+	for _, key := range keys {
+		if by[key] == nil {
+			by[key] = make(map[*subscription]struct{})
+		}
+		by[key][sub] = struct{}{}
+	}
 }
 
 func (h *hub) has(sub *subscription) bool {
@@ -202,9 +215,14 @@ func (h *hub) remove(sub *subscription) {
 
 func (h *hub) removeLocked(sub *subscription) {
 	delete(h.subs, sub)
-	for _, uri := range sub.filter.ResourceSubscriptions {
-		if delete(h.byURI[uri], sub); len(h.byURI[uri]) == 0 {
-			delete(h.byURI, uri)
+	leave(h.byURI, sub.filter.ResourceSubscriptions, sub)
+	leave(h.byTask, sub.filter.TaskIDs, sub)
+}
+
+func leave(by map[string]map[*subscription]struct{}, keys []string, sub *subscription) {
+	for _, key := range keys {
+		if delete(by[key], sub); len(by[key]) == 0 {
+			delete(by, key)
 		}
 	}
 }
@@ -212,11 +230,14 @@ func (h *hub) removeLocked(sub *subscription) {
 func (h *hub) subscribers(uri string) []*subscription {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	subs := make([]*subscription, 0, len(h.byURI[uri]))
-	for sub := range h.byURI[uri] {
-		subs = append(subs, sub)
-	}
-	return subs
+	return slices.Collect(maps.Keys(h.byURI[uri]))
+}
+
+// watchers are the subscribers of a task.
+func (h *hub) watchers(id string) []*subscription {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.byTask[id]))
 }
 
 func (h *hub) matching(wants func(*NotificationFilter) bool) []*subscription {

@@ -21,8 +21,10 @@ type Tool struct {
 	// OutputSchema is a JSON Schema of the structured content, or nil.
 	OutputSchema Raw              `json:"outputSchema,omitzero"`
 	Annotations  *ToolAnnotations `json:"annotations,omitzero"`
-	Icons        []Icon           `json:"icons,omitempty"`
-	Meta         Raw              `json:"_meta,omitzero"`
+	// Execution says whether calls of the tool are tasks. Nil means that they are not.
+	Execution *ToolExecution `json:"execution,omitzero"`
+	Icons     []Icon         `json:"icons,omitempty"`
+	Meta      Raw            `json:"_meta,omitzero"`
 }
 
 // ToolAnnotations are hints about what a tool does (MCP 2026-07-28, schema,
@@ -46,7 +48,11 @@ type ListToolsResult struct {
 type tool struct {
 	name    string
 	headers *HeaderParams // nil: no parameter is mirrored
-	call    func(ctx context.Context, call *Call, args []byte) (Result, error)
+
+	execution  ToolExecution // the zero value: never a task
+	repeatable bool          // it may run twice where once was meant
+
+	call func(ctx context.Context, call *Call, args []byte) (Result, error)
 }
 
 // AddTool registers a typed tool (MCP 2026-07-28, server/tools). A tool with the
@@ -138,18 +144,27 @@ func (s *Server) addTool(t Tool, input *validator, fill bool, fn func(context.Co
 	if err != nil {
 		return fmt.Errorf("tool %q: %w", t.Name, err)
 	}
+	execution, err := t.takeExecution()
+	if err != nil {
+		return fmt.Errorf("tool %q: %w", t.Name, err)
+	}
 	encoded, err := json.Marshal(&t)
 	if err != nil {
 		return fmt.Errorf("tool %q: %w", t.Name, err)
 	}
 	name := t.Name
-	s.tools.put(name, &tool{name: name, headers: headers, call: func(ctx context.Context, call *Call, args []byte) (Result, error) {
+	a := t.Annotations
+	repeatable := a != nil && (a.IdempotentHint || a.ReadOnlyHint)
+	s.tools.put(name, &tool{name: name, headers: headers, execution: execution, repeatable: repeatable, call: func(ctx context.Context, call *Call, args []byte) (Result, error) {
 		args, found := input.check(args, fill)
 		if len(found) > 0 {
 			return s.toolFailure(appendViolations(nil, "Invalid arguments for tool "+name+":", found)), nil
 		}
 		return fn(ctx, call, args)
 	}}, encoded)
+	if execution.TaskSupport != "" {
+		s.tasks.declared.Store(true)
+	}
 	s.toolsChanged()
 	return nil
 }
@@ -186,6 +201,12 @@ func (s *Server) callTool(ctx context.Context, req *Request, sink Sink) (Result,
 			return Result{}, err
 		}
 	}
+	if t.execution.TaskSupport != "" {
+		return s.callTaskTool(ctx, t, req, sink, args)
+	}
+	if req.Meta.Version == Version20251125 && declaresTasks(req.Meta.Capabilities) { // it demands a task
+		return Result{}, Errorf(jsonrpc.CodeMethodNotFound, "Tool %s cannot be called as a task: call it without task", t.name)
+	}
 	call := s.newCall(req, sink)
 	defer call.end()
 	res, err := t.call(ctx, call, args)
@@ -196,7 +217,7 @@ func (s *Server) callTool(ctx context.Context, req *Request, sink Sink) (Result,
 // the protocol, stands for a question, or says that the call itself was cancelled or ran out of time.
 func (s *Server) toolError(ctx context.Context, err error) (Result, error) {
 	var e *Error
-	if errors.As(err, &e) || errors.Is(err, ErrAsked) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if errors.As(err, &e) || errors.Is(err, ErrAsked) || errors.Is(err, ErrTaskBegun) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return Result{}, err
 	}
 	return s.toolFailure([]byte(err.Error())), nil

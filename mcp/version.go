@@ -62,6 +62,7 @@ const (
 	FeatureElicitMode                       // elicitation by a page, and the mode that tells
 	FeatureElicitationID                    // elicitationId of an elicitation by a page
 	FeatureSamplingTools                    // tools in sampling
+	FeatureTaskParam                        // tasks that the client asks for: task in tools/call, execution in tools/list
 )
 
 // features is the one table of what which revision has: first and last revision; no last means still there.
@@ -82,4 +83,5 @@ var features = map[Feature]struct{ first, last Version }{
 	FeatureElicitMode:        {Version20251125, ""},
 	FeatureElicitationID:     {Version20251125, Version20251125},
 	FeatureSamplingTools:     {Version20251125, ""},
+	FeatureTaskParam:         {Version20251125, Version20251125},
 }

@@ -47,8 +47,11 @@ func DecodeRequest(msg *jsonrpc.Message) (*Request, *Error) {
 
 	if member := namedBy(msg.Method); member != "" {
 		raw := msg.Name
-		if member == "uri" {
+		switch member {
+		case "uri":
 			raw = msg.URI
+		case "taskId":
+			raw = jsonrpc.Get(msg.Params, member)
 		}
 		if raw == nil {
 			return nil, ErrInvalidParams("Missing params.%s", member)
@@ -307,12 +310,12 @@ func DecodeResponse(msg *jsonrpc.Message) (Result, error) {
 		return Result{}, errors.New("not a response")
 	}
 	res := Result{Type: ResultComplete}
-	var hinted, extra bool
+	var hinted, extra, task bool
 	for key, value := range jsonrpc.Members(msg.Result) {
 		switch key {
 		case "resultType":
 			s, ok := jsonrpc.Unquote(value)
-			if res.Type = ResultType(s); !ok || (res.Type != ResultComplete && res.Type != ResultInputRequired) {
+			if res.Type = ResultType(s); !ok || (res.Type != ResultComplete && res.Type != ResultInputRequired && res.Type != ResultTask) {
 				return Result{}, fmt.Errorf("result has the unknown resultType %.64s", value)
 			}
 			extra = true
@@ -324,7 +327,14 @@ func DecodeResponse(msg *jsonrpc.Message) (Result, error) {
 				res.Cache.Scope = CachePublic
 			}
 			hinted, extra = true, true
+		case "taskId":
+			task = true
 		}
+	}
+	if task { // its ttlMs is no hint, but a member of the task
+		res.Cache = Cache{}
+		res.Body = jsonrpc.Splice(make([]byte, 0, len(msg.Result)), msg.Result, jsonrpc.Member{Key: "resultType"})
+		return res, nil
 	}
 	if hinted && res.Cache.Scope == "" {
 		res.Cache.Scope = CachePrivate // whatever else it says, to share it would be the mistake
