@@ -41,6 +41,9 @@ type HandlerOptions struct {
 	// StreamBudget bounds, in bytes, the notifications that wait for a slow
 	// reader of a stream; beyond it the stream is closed. Zero means 64 KiB.
 	StreamBudget int
+	// MaxStreams bounds the open streams of all callers: those of
+	// subscriptions/listen and of sessions. Zero means 100000.
+	MaxStreams int
 
 	// CallTimeout bounds a call of a session: there a client that has gone may
 	// come back, and has not cancelled. Zero means 10 minutes.
@@ -64,6 +67,7 @@ type Handler struct {
 	hosts    map[string]bool // lower-case host name -> we answer to it
 	sessions sessions
 	slots    sync.Pool // of *slot
+	lot      lot       // where idle streams are
 
 	mu      sync.Mutex
 	closed  bool
@@ -93,6 +97,7 @@ func NewHandler(h mcp.Handler, opts *HandlerOptions) *Handler {
 	orDefault(&o.StreamAfter, 10*time.Second)
 	orDefault(&o.KeepAlive, 15*time.Second)
 	orDefault(&o.StreamBudget, 64<<10)
+	orDefault(&o.MaxStreams, 100_000)
 	orDefault(&o.CallTimeout, 10*time.Minute)
 	orDefault(&o.SessionTimeout, 30*time.Minute)
 	orDefault(&o.MaxSessions, 10000)
@@ -104,6 +109,7 @@ func NewHandler(h mcp.Handler, opts *HandlerOptions) *Handler {
 		s.hosts[lower(host)] = true
 	}
 	s.sessions.init(o)
+	s.lot.keepAlive, s.lot.writeTimeout = o.KeepAlive, o.WriteTimeout
 	return s
 }
 
@@ -114,7 +120,8 @@ func orDefault[T int | time.Duration](v *T, def T) {
 }
 
 // NewServer returns an http.Server for h on addr with limits on what a
-// connection may cost: without them one slow client keeps it for ever.
+// connection may cost: without them one slow client keeps it for ever. Its idle
+// streams are cheap ([ConnContext]).
 func NewServer(addr string, h http.Handler) *http.Server {
 	return &http.Server{
 		Addr:              addr,
@@ -122,6 +129,7 @@ func NewServer(addr string, h http.Handler) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnContext:       ConnContext,
 	}
 }
 
@@ -201,6 +209,7 @@ func (s *Handler) Close(ctx context.Context) error {
 		}
 	}
 	s.sessions.kill()
+	s.lot.endAll()
 	return err
 }
 
@@ -313,22 +322,41 @@ func modern(h http.Header, msg *jsonrpc.Message) bool {
 		jsonrpc.Get(msg.Meta, mcp.MetaClientCapabilities) != nil)
 }
 
-// open enters a stream into the open ones; false if the handler is closed.
-func (s *Handler) open(st *stream) bool {
+// open enters a stream into the open ones. It answers by itself if it cannot, and returns false.
+func (s *Handler) open(w http.ResponseWriter, st *stream) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
+	closed, full := s.closed, len(s.streams) >= s.opts.MaxStreams
+	if !closed && !full {
+		s.streams[st] = struct{}{}
 	}
-	s.streams[st] = struct{}{}
-	return true
+	s.mu.Unlock()
+	switch {
+	case closed:
+		unavailable(w, "The server is shutting down")
+	case full:
+		unavailable(w, "Too many open streams")
+	}
+	return !closed && !full
 }
 
 func (s *Handler) leave(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.streams, st)
-	if s.closed && len(s.streams) == 0 {
+	if _, there := s.streams[st]; !there {
+		return
+	}
+	if delete(s.streams, st); len(s.streams) > 0 {
+		return
+	}
+	s.streams = map[*stream]struct{}{} // a map never shrinks
+	if s.closed {
 		close(s.drained)
 	}
+}
+
+// Streams is the number of streams that are open now.
+func (s *Handler) Streams() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
 }

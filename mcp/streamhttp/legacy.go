@@ -120,26 +120,33 @@ func (s *Handler) get(w http.ResponseWriter, r *http.Request, who mcp.Principal)
 	if ss == nil {
 		return
 	}
-	defer s.sessions.release(ss)
+	kept := false
+	st, ctx := newStream(s, r, nil)
+	st.over = func() { s.sessions.release(ss) }
+	defer func() {
+		if !kept {
+			st.finish()
+		}
+	}()
 	if _, sse := accepts(r.Header["Accept"]); !sse {
 		refuse(w, http.StatusNotAcceptable, jsonrpc.CodeInvalidRequest, "Accept must list text/event-stream")
 		return
 	}
-	st := newStream(s, w, nil)
-	if !s.open(st) {
-		unavailable(w, "The server is shutting down")
+	if !s.open(w, st) {
 		return
 	}
-	defer s.leave(st)
-	defer st.close()
 	if !s.sessions.attach(ss, st) {
 		refuse(w, http.StatusConflict, jsonrpc.CodeInvalidRequest, "The session has a stream already")
 		return
 	}
-	defer s.sessions.detach(ss)
+	st.over = func() {
+		s.sessions.detach(ss)
+		s.sessions.release(ss)
+	}
 	// The header comes after that, so that a client who has it misses nothing.
-	ss.Attach(r.Context(), st)
-	st.serve(r.Context())
+	ss.Attach(ctx, st)
+	kept = true
+	st.run(w, r)
 }
 
 // delete ends a session.
@@ -170,7 +177,7 @@ func (s *Handler) sessionWithoutBody(w http.ResponseWriter, r *http.Request, who
 }
 
 // maxBatch bounds the messages of one batch. They are answered one after the other.
-const maxBatch = 64
+const maxBatch = 50
 
 // isBatch reports whether a body is an array.
 func isBatch(body []byte) bool {

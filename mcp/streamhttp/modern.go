@@ -1,6 +1,7 @@
 package streamhttp
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -89,8 +90,7 @@ func checkHeaders(h http.Header, msg *jsonrpc.Message, req *mcp.Request) *header
 		return nil
 	}
 	switch msg.Method {
-	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource,
-		mcp.MethodGetTask, mcp.MethodUpdateTask, mcp.MethodCancelTask:
+	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource:
 		if p := checkHeader(h[headerName], headerName, req.Name, true); p != nil {
 			return &headerProblem{Error: p}
 		}
@@ -128,23 +128,26 @@ func quoted(s string) string {
 
 // listen answers subscriptions/listen (MCP 2026-07-28, basic/patterns/subscriptions).
 func (s *Handler) listen(w http.ResponseWriter, r *http.Request, req *mcp.Request) {
-	st := newStream(s, w, req.ID)
-	if !s.open(st) {
-		unavailable(w, "The server is shutting down")
+	st, ctx := newStream(s, r, req.ID)
+	if !s.open(w, st) {
 		return
 	}
-	defer s.leave(st)
-	defer st.close()
-	res, err := s.next.Handle(r.Context(), req, st)
-	if err == nil && res.Stream {
-		st.serve(r.Context())
-		return
+	kept := false
+	defer func() {
+		if !kept {
+			st.finish()
+		}
+	}()
+	stop := context.AfterFunc(r.Context(), st.cancel)
+	res, err := s.next.Handle(ctx, req, st)
+	stop() // from here on run notices a client that leaves
+	if err != nil || !res.Stream {
+		if answer := mcp.ErrorOf(err); answer != nil && st.unused() {
+			answerError(w, statusOf(answer), req.ID, answer)
+			return
+		}
+		st.End(res, err) // what came before it goes first
 	}
-	answer := mcp.ErrorOf(err)
-	if answer != nil && st.unused() {
-		answerError(w, statusOf(answer), req.ID, answer)
-		return
-	}
-	st.End(res, err) // what came before it goes first
-	st.serve(r.Context())
+	kept = true
+	st.run(w, r)
 }

@@ -182,11 +182,14 @@ const keepAlive = ":\n\n"
 
 // startEvents makes the response a stream of events.
 func startEvents(w http.ResponseWriter) {
-	h := w.Header()
+	eventHeaders(w.Header())
+	w.WriteHeader(http.StatusOK)
+}
+
+func eventHeaders(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // or nginx would keep events back
-	w.WriteHeader(http.StatusOK)
 }
 
 func appendEvent(dst, msg []byte) []byte {

@@ -145,7 +145,7 @@ func TestBatch(t *testing.T) {
 		`[]`:                                   400,
 		`[1]`:                                  400,
 		`[` + initializeOf("2025-03-26") + `]`: 400,
-		`[` + strings.Repeat(legacyCall("1", "ping", "")+",", 64) + legacyCall("1", "ping", "") + `]`: 400,
+		`[` + strings.Repeat(legacyCall("1", "ping", "")+",", 50) + legacyCall("1", "ping", "") + `]`: 400,
 	} {
 		if got := e.do(t, http.MethodPost, body, s); got.status != want {
 			t.Errorf("%.60s: got %d %s, want %d", body, got.status, got.body, want)

@@ -18,8 +18,9 @@ import (
 
 // fixture is a Handler whose tools do what the tests of the server side need.
 type fixture struct {
-	started chan string // gets the name of a tool that blocks
-	ended   chan error  // gets the cause of the end of a call to "block"
+	started chan string   // gets the name of a tool that blocks
+	ended   chan error    // gets the cause of the end of a call to "block"
+	left    chan struct{} // gets the ends of streams
 
 	mu    sync.Mutex
 	seen  []*mcp.Request
@@ -27,7 +28,7 @@ type fixture struct {
 }
 
 func newFixture() *fixture {
-	return &fixture{started: make(chan string, 64), ended: make(chan error, 64)}
+	return &fixture{started: make(chan string, 2000), ended: make(chan error, 64), left: make(chan struct{}, 2000)}
 }
 
 func (f *fixture) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
@@ -43,7 +44,7 @@ func (f *fixture) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (
 	case mcp.MethodReadResource:
 		return mcp.Result{}, &mcp.Error{Code: -32602, Message: "Resource not found", Data: []byte(`{"uri":"x:y"}`)}
 	case mcp.MethodGetPrompt:
-		return mcp.Result{Type: mcp.ResultInputRequired, Body: []byte(`{"inputRequests":{}}`)}, nil
+		return mcp.Result{Type: mcp.ResultInputRequired, Body: []byte(`{"inputRequests":{"q":{"method":"no/such"}}}`)}, nil
 	case mcp.MethodListen:
 		if strings.Contains(string(req.Params), "refuse") {
 			return mcp.Result{}, mcp.ErrInvalidParams("no")
@@ -52,6 +53,7 @@ func (f *fixture) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (
 		f.mu.Lock()
 		f.sinks = append(f.sinks, sink)
 		f.mu.Unlock()
+		context.AfterFunc(ctx, func() { f.left <- struct{}{} })
 		f.started <- "listen"
 		return mcp.Result{Stream: true}, nil
 	case mcp.MethodCallTool:
@@ -119,7 +121,10 @@ func serve(t testing.TB, opts *streamhttp.HandlerOptions) *endpoint {
 	t.Helper()
 	e := &endpoint{fixture: newFixture()}
 	e.handler = streamhttp.NewHandler(e.fixture, opts)
-	srv := httptest.NewServer(e.handler)
+	srv := httptest.NewUnstartedServer(e.handler)
+	srv.Config.ConnContext = streamhttp.ConnContext
+	srv.Listener = smallBuffers{srv.Listener}
+	srv.Start()
 	e.url, e.client = srv.URL, srv.Client()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -129,6 +134,17 @@ func serve(t testing.TB, opts *streamhttp.HandlerOptions) *endpoint {
 		srv.Close()
 	})
 	return e
+}
+
+// smallBuffers makes the kernel take little, so that a reader that stalls is noticed soon.
+type smallBuffers struct{ net.Listener }
+
+func (l smallBuffers) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		err = tcp.SetWriteBuffer(4 << 10)
+	}
+	return c, err
 }
 
 // serveInMemory is serve for a synctest bubble: connections are pipes, time is the bubble's.

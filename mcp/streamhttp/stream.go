@@ -11,27 +11,36 @@ import (
 
 // A stream is a response that stays open: that of subscriptions/listen, or the
 // GET stream of a session. It is a Sink that never blocks: notifications wait in
-// a queue, which the goroutine of the HTTP request writes. When more than the
-// budget waits, the reader is too slow and the stream is closed.
+// a queue. When more than the budget waits, the reader is too slow and the stream
+// is closed.
+//
+// Who writes the queue depends on the connection: where it can be watched without
+// a goroutine the stream is parked ([lot]), else the goroutine of the HTTP request
+// stays for as long as the stream does.
 type stream struct {
-	h    *Handler
-	w    http.ResponseWriter
-	id   []byte        // raw request id of subscriptions/listen; nil for a GET stream
-	wake chan struct{} // holds one token while there is something to do
+	h      *Handler
+	id     []byte             // raw request id of subscriptions/listen; nil for a GET stream
+	cancel context.CancelFunc // ends the context of the stream
+	over   func()             // runs once, after the stream has ended; nil for nothing
 
-	started bool // the header is sent
-
-	mu     sync.Mutex
-	queue  []*mcp.Notification
-	bytes  int // in queue
-	ended  bool
-	abrupt bool // ended without a result
-	res    mcp.Result
-	err    error
+	mu      sync.Mutex
+	wake    chan struct{} // holds one token while there is something to do; nil unless a goroutine serves
+	parked  *parked       // nil unless parked
+	queue   []*mcp.Notification
+	bytes   int // in queue and being written
+	writing int // of bytes: drained, not yet written
+	ended   bool
+	abrupt  bool // ended without a result
+	left    bool // finish has run
+	res     mcp.Result
+	err     error
 }
 
-func newStream(h *Handler, w http.ResponseWriter, id []byte) *stream {
-	return &stream{h: h, w: w, id: id, wake: make(chan struct{}, 1)}
+// newStream returns a stream and its context, which ends with the stream. id is not kept.
+func newStream(h *Handler, r *http.Request, id []byte) (*stream, context.Context) {
+	// A parked stream outlives the request, and so its context.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	return &stream{h: h, id: append([]byte(nil), id...), cancel: cancel}, ctx
 }
 
 // Notify queues a notification.
@@ -42,17 +51,19 @@ func (s *stream) Notify(n *mcp.Notification) error {
 		return mcp.ErrSinkClosed
 	}
 	// The text is shared with other streams; what is counted is what has to be written.
-	s.bytes += len(n.Method) + len(n.Params) + len(s.id) + 64
+	s.bytes += s.size(n)
 	if s.bytes > s.h.opts.StreamBudget {
 		s.ended, s.abrupt = true, true
 		s.queue = nil
-		s.signal()
+		s.signalLocked()
 		return mcp.ErrSinkClosed
 	}
 	s.queue = append(s.queue, n)
-	s.signal()
+	s.signalLocked()
 	return nil
 }
+
+func (s *stream) size(n *mcp.Notification) int { return len(n.Method) + len(n.Params) + len(s.id) + 64 }
 
 // End closes the stream after what is queued.
 func (s *stream) End(res mcp.Result, err error) {
@@ -60,21 +71,36 @@ func (s *stream) End(res mcp.Result, err error) {
 	defer s.mu.Unlock()
 	if !s.ended {
 		s.ended, s.res, s.err = true, res, err
-		s.signal()
+		s.signalLocked()
 	}
 }
 
-// close makes the stream refuse what may still come.
-func (s *stream) close() {
+// finish makes the stream refuse what may still come and gives back what it
+// holds. Only the first call does anything.
+func (s *stream) finish() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended, s.queue = true, nil
+	left := s.left
+	s.left, s.ended, s.queue = true, true, nil
+	s.mu.Unlock()
+	if left {
+		return
+	}
+	s.cancel()
+	if s.over != nil {
+		s.over()
+	}
+	s.h.leave(s)
 }
 
-func (s *stream) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+func (s *stream) signalLocked() {
+	switch {
+	case s.parked != nil:
+		s.h.lot.schedule(s.parked)
+	case s.wake != nil:
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -85,21 +111,28 @@ func (s *stream) unused() bool {
 	return len(s.queue) == 0 && !s.ended
 }
 
-// start sends the header of the response. Only the goroutine of the request calls it.
-func (s *stream) start() {
-	if !s.started {
-		s.started = true
-		startEvents(s.w)
-		// What fails here fails again at the first event, where it ends the stream.
-		_ = http.NewResponseController(s.w).Flush()
+// run sends the header of the response and what comes after it, until the stream
+// ends or the client leaves. A stream that can be parked is, and run returns.
+func (s *stream) run(w http.ResponseWriter, r *http.Request) {
+	if s.park(w, r) {
+		return
 	}
+	defer s.finish()
+	s.serve(w, r.Context())
 }
 
-// serve writes the stream until it ends or the client leaves.
-func (s *stream) serve(ctx context.Context) {
-	s.start()
-	timeout := s.h.opts.WriteTimeout
-	defer func() { _ = http.NewResponseController(s.w).SetWriteDeadline(time.Time{}) }() // the connection may serve others
+// serve writes the stream from this goroutine.
+func (s *stream) serve(w http.ResponseWriter, ctx context.Context) {
+	wake := make(chan struct{}, 1)
+	wake <- struct{}{} // for what came before
+	s.mu.Lock()
+	s.wake = wake
+	s.mu.Unlock()
+
+	startEvents(w)
+	// What fails here fails again at the first event, where it ends the stream.
+	_ = http.NewResponseController(w).Flush()
+	defer func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) }() // the connection may serve others
 	silence := time.NewTimer(s.h.opts.KeepAlive)
 	defer silence.Stop()
 	var buf []byte
@@ -111,14 +144,15 @@ func (s *stream) serve(ctx context.Context) {
 			return
 		case <-silence.C:
 			buf = append(buf, keepAlive...)
-		case <-s.wake:
+		case <-wake:
 			if buf, done = s.drain(buf); len(buf) == 0 && !done {
 				continue
 			}
 		}
-		if len(buf) > 0 && writeEvent(s.w, buf, timeout) != nil || done {
+		if len(buf) > 0 && writeEvent(w, buf, s.h.opts.WriteTimeout) != nil || done {
 			return
 		}
+		s.written()
 		if cap(buf) > 4<<10 {
 			buf = nil // a stream is mostly idle
 		}
@@ -127,15 +161,30 @@ func (s *stream) serve(ctx context.Context) {
 }
 
 // drain appends what is queued, and the response if the stream has ended.
-func (s *stream) drain(dst []byte) ([]byte, bool) {
+func (s *stream) drain(dst []byte) (events []byte, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, n := range s.queue {
 		dst = appendNotification(dst, n, s.id)
 	}
-	s.queue, s.bytes = nil, 0
-	if s.ended && !s.abrupt && s.id != nil {
+	s.queue, s.writing = nil, s.bytes
+	if s.ended && !s.abrupt && len(s.id) > 0 {
 		dst = appendEvent(dst, mcp.AppendResponse(nil, s.id, mcp.MethodListen, s.res, mcp.ErrorOf(s.err)))
 	}
 	return dst, s.ended
+}
+
+// written gives back the budget of what drain returned.
+func (s *stream) written() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes -= s.writing
+	s.writing = 0
+}
+
+// cut reports whether the stream ended because its reader was too slow.
+func (s *stream) cut() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.abrupt
 }
