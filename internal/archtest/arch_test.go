@@ -33,7 +33,8 @@ var layers = []layer{
 	{"mcp/stdio", "framed pipes and child processes", []string{"mcp", "mcp/jsonrpc", "mcp/internal/legacy"}, nil},
 	{"mcp/streamhttp", "HTTP exchange to Handler and back, sessions, streams", []string{"mcp", "mcp/jsonrpc", "mcp/internal/legacy"}, nil},
 	{"mcp/oauth", "client side of MCP authorization: discovery, registration, grants, tokens and their store", nil, []string{"github.com/go-json-experiment/json"}},
-	{"mcp/mcptest", "in-memory pair, scripted fakes", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp"}, nil},
+	{"mcp/mcptest/wirecheck", "recorded messages, held against the JSON schema of their revision", nil, []string{"github.com/santhosh-tekuri/jsonschema/v6"}},
+	{"mcp/mcptest", "in-memory pair, scripted fakes, replay of handlers that ask", []string{"mcp", "mcp/jsonrpc", "mcp/mcptest/wirecheck", "mcp/stdio", "mcp/streamhttp"}, nil},
 	{"internal/secret", "values that never print", nil, nil},
 	{"internal/config", "file to validated values, every key documented, `mcpServers` import; no behaviour", []string{"internal/secret"}, []string{"github.com/goccy/go-yaml"}},
 	{"internal/approval", "commands that a person has approved", []string{"internal/config", "internal/secret"}, nil},
@@ -47,7 +48,7 @@ var layers = []layer{
 }
 
 // library is what examples and fixture programs may import.
-var library = []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp"}
+var library = []string{"mcp", "mcp/jsonrpc", "mcp/oauth", "mcp/stdio", "mcp/streamhttp", "mcp/mcptest/wirecheck"}
 
 func lookup(pkg string) (layer, bool) {
 	switch {

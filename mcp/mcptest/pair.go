@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/stdio"
 )
 
@@ -33,12 +34,12 @@ func Pair(t testing.TB, h mcp.Handler, version mcp.Version) mcp.Handler {
 		served <- err
 	}()
 	opts := &stdio.ClientOptions{Era: stdio.EraModern, OneCaller: true}
-	var out io.WriteCloser = toServer
+	in, out := Tap(t, wirecheck.Client, wirecheck.Server).Pipes(wirecheck.Client, fromServer, toServer)
 	if !version.Modern() {
 		opts.Era = stdio.EraLegacy
-		out = &olderOffer{toServer, version}
+		out = &olderOffer{out, version}
 	}
-	client, err := stdio.NewClient(t.Context(), fromServer, out, opts)
+	client, err := stdio.NewClient(t.Context(), in, out, opts)
 	if err != nil {
 		_ = toServer.Close()
 		<-served

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,7 +41,8 @@ func overEach(t *testing.T, newServer func() *mcp.Server, test func(t *testing.T
 		t.Run(fmt.Sprintf("HTTP %s %s", tt.era, tt.version), func(t *testing.T) {
 			s := newServer()
 			web := httptest.NewServer(streamhttp.NewHandler(s, nil))
-			c := streamhttp.NewClient(web.URL, &streamhttp.ClientOptions{Era: tt.era})
+			tap := mcptest.Tap(t, wirecheck.Client, wirecheck.Server)
+			c := streamhttp.NewClient(web.URL, &streamhttp.ClientOptions{Era: tt.era, HTTPClient: &http.Client{Transport: &http.Transport{DialContext: tap.Dial}}})
 			t.Cleanup(func() {
 				if err := c.Close(context.Background()); err != nil {
 					t.Errorf("Close: %v", err)
