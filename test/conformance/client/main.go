@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -33,6 +34,19 @@ var scenarios = map[string]func(context.Context, *mcp.Client) error{
 	"http-invalid-tool-headers":        callAll,
 	"json-schema-ref-no-deref":         list,
 	"json-schema-2020-12-preservation": echoSchema,
+
+	"elicitation-sep1034-client-defaults": tools("test_client_elicitation_defaults"),
+	"sse-retry":                           tools("test_reconnection"),
+	"sep-2322-client-request-state": tools(
+		"test_mrtr_echo_state", "test_mrtr_no_state", "test_mrtr_unrelated", "test_mrtr_no_result_type"),
+}
+
+// options are those of the client in all scenarios.
+var options = mcp.ClientOptions{
+	// The library fills in the defaults.
+	OnElicit: func(context.Context, *mcp.ElicitParams) (*mcp.ElicitResult, error) {
+		return &mcp.ElicitResult{Action: mcp.ElicitAccept}, nil
+	},
 }
 
 func run(name, url string) error {
@@ -55,7 +69,7 @@ func run(name, url string) error {
 	}
 	h := streamhttp.NewClient(url, &streamhttp.ClientOptions{Era: era, HTTPClient: authorization})
 	defer h.Close(context.WithoutCancel(ctx))
-	return scenario(ctx, mcp.NewClient("fairlead-conformance", "1.0.0", h, nil))
+	return scenario(ctx, mcp.NewClient("fairlead-conformance", "1.0.0", h, &options))
 }
 
 func list(ctx context.Context, c *mcp.Client) error {
@@ -69,6 +83,22 @@ func addNumbers(ctx context.Context, c *mcp.Client) error {
 	}
 	_, err := c.CallTool(ctx, "add_numbers", map[string]any{"a": 5, "b": 3}, nil)
 	return err
+}
+
+// tools lists the tools, and calls those named, at the same time.
+func tools(names ...string) func(context.Context, *mcp.Client) error {
+	return func(ctx context.Context, c *mcp.Client) error {
+		if err := list(ctx, c); err != nil {
+			return err
+		}
+		errs := make([]error, len(names))
+		var running sync.WaitGroup
+		for i, name := range names {
+			running.Go(func() { _, errs[i] = c.CallTool(ctx, name, map[string]any{}, nil) })
+		}
+		running.Wait()
+		return errors.Join(errs...)
+	}
 }
 
 func touchEverything(ctx context.Context, c *mcp.Client) error {
