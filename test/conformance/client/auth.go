@@ -43,6 +43,9 @@ func authorized(name, url string) (*http.Client, error) {
 	if known.ClientID != "" {
 		opts.Registrations = []oauth.Registration{{ClientID: known.ClientID, ClientSecret: known.ClientSecret}}
 	}
+	if err := extend(name, opts); err != nil {
+		return nil, err
+	}
 	return &http.Client{Transport: oauth.NewTransport(url, opts)}, nil
 }
 
