@@ -16,6 +16,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 	"github.com/google/go-cmp/cmp"
 )
@@ -74,7 +75,7 @@ func modern(next func(x *exchange)) func(x *exchange) {
 // fake starts a server; handle sees scanned messages.
 func fake(t *testing.T, handle func(x *exchange)) string {
 	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{ResponseWriter: w, r: r}
 		x.body, _ = io.ReadAll(r.Body)
 		if r.Method == http.MethodPost {
@@ -85,6 +86,8 @@ func fake(t *testing.T, handle func(x *exchange)) string {
 		}
 		handle(x)
 	}))
+	s.Listener = mcptest.Tap(t, wirecheck.Client).Listener(s.Listener)
+	s.Start()
 	t.Cleanup(s.Close)
 	return s.URL
 }

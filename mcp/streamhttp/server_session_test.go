@@ -92,7 +92,7 @@ func TestSession(t *testing.T) {
 		{"unknown resource", legacyCall("1", "resources/read", `"uri":"x:y"`), []string{s, v}, 200, `-32002`},
 		{"input required", legacyCall("1", "prompts/get", `"name":"x"`), []string{s, v}, 200, `-32603`},
 		{"structured content", legacyCall("1", "tools/call", `"name":"structured"`), []string{s, v}, 200, `"result":{"content":[]}`},
-		{"output schemas", legacyCall("1", "tools/list", ``), []string{s, v}, 200, `[{"name":"a"},{"name":"b","outputSchema":{"type":"object"}}]`},
+		{"output schemas", legacyCall("1", "tools/list", ``), []string{s, v}, 200, `[{"name":"a","inputSchema":{"type":"object"}},{"name":"b","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]`},
 		{"no name", legacyCall("1", "tools/call", ``), []string{s, v}, 200, `-32602`},
 		{"arguments of a wrong type", legacyCall("1", "tools/call", `"name":"echo","arguments":[]`), []string{s, v}, 200, `-32602`},
 		{"response to nothing", `{"jsonrpc":"2.0","id":9,"result":{}}`, []string{s, v}, 202, ``},

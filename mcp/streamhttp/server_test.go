@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
 
@@ -40,7 +42,7 @@ func (f *fixture) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (
 		return mcp.Result{Body: []byte(`{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{},"extensions":{"x":{}}},` +
 			`"instructions":"be kind","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"fixture","version":"1"}}}`)}, nil
 	case mcp.MethodListTools:
-		return mcp.Result{Body: []byte(`{"tools":[{"name":"a","outputSchema":{"type":"array"}},{"name":"b","outputSchema":{"type":"object"}}]}`)}, nil
+		return mcp.Result{Body: []byte(`{"tools":[{"name":"a","inputSchema":{"type":"object"},"outputSchema":{"type":"array"}},{"name":"b","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]}`)}, nil
 	case mcp.MethodReadResource:
 		return mcp.Result{}, &mcp.Error{Code: -32602, Message: "Resource not found", Data: []byte(`{"uri":"x:y"}`)}
 	case mcp.MethodGetPrompt:
@@ -79,7 +81,7 @@ func (f *fixture) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mc
 		}
 		return mcp.Result{Body: []byte("{\"content\":\n[]}")}, nil
 	case "capability":
-		return mcp.Result{}, mcp.Errorf(mcp.CodeMissingCapability, "needs sampling")
+		return mcp.Result{}, mcp.ErrMissingCapability(`{"sampling":{}}`)
 	case "params":
 		return mcp.Result{}, mcp.ErrInvalidParams("bad")
 	case "broken":
@@ -120,12 +122,14 @@ type endpoint struct {
 func serve(t testing.TB, opts *streamhttp.HandlerOptions) *endpoint {
 	t.Helper()
 	e := &endpoint{fixture: newFixture()}
+	tap := mcptest.Tap(t, wirecheck.Server)
 	e.handler = streamhttp.NewHandler(e.fixture, opts)
 	srv := httptest.NewUnstartedServer(e.handler)
 	srv.Config.ConnContext = streamhttp.ConnContext
 	srv.Listener = smallBuffers{srv.Listener}
 	srv.Start()
 	e.url, e.client = srv.URL, srv.Client()
+	e.client.Transport.(*http.Transport).DialContext = tap.Dial
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -151,12 +155,19 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 func serveInMemory(t *testing.T, opts *streamhttp.HandlerOptions) *endpoint {
 	t.Helper()
 	e := &endpoint{fixture: newFixture(), url: "http://in.memory"}
+	tap := mcptest.Tap(t, wirecheck.Server)
 	e.handler = streamhttp.NewHandler(e.fixture, opts)
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	srv := streamhttp.NewServer("", e.handler)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(l) }() // ends with srv.Close
-	tr := &http.Transport{DialContext: l.dial}
+	tr := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := l.dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return tap.Conn(c, wirecheck.Client), nil
+	}}
 	e.client = &http.Client{Transport: tr}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(t.Context())
