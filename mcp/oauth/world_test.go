@@ -45,6 +45,32 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// newWorldWithoutNetwork is newWorld for a synctest bubble: the same servers, their
+// handlers called at once.
+func newWorldWithoutNetwork() *world {
+	w := &world{mcp: &resource{url: "https://mcp.example.com"}, as: newIssuer()}
+	w.as.url, w.mcp.as = "https://as.example.com", w.as
+	w.client = &http.Client{Transport: direct{"mcp.example.com": w.mcp, "as.example.com": w.as}}
+	return w
+}
+
+// direct calls the handler of a host.
+type direct map[string]http.Handler
+
+func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	in := req.Clone(req.Context())
+	if in.RequestURI = in.URL.RequestURI(); in.Body == nil {
+		in.Body = http.NoBody
+	}
+	rec := httptest.NewRecorder()
+	d[req.URL.Host].ServeHTTP(rec, in)
+	_ = in.Body.Close()
+	return rec.Result(), nil
+}
+
 // options are those of a user with a browser.
 func (w *world) options() *oauth.Options {
 	return &oauth.Options{Authorize: w.authorize, RedirectURI: callback, HTTPClient: w.client, Base: w.client.Transport}
