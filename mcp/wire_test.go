@@ -144,6 +144,8 @@ func TestDecodeResponse(t *testing.T) {
 		{"hinted", `{"resultType":"complete","a":1,"ttlMs":1500,"cacheScope":"public"}`, mcp.Result{Type: mcp.ResultComplete, Body: []byte(`{"a":1}`), Cache: mcp.Cache{TTL: 1500 * time.Millisecond, Scope: mcp.CachePublic}}},
 		{"negative", `{"ttlMs":-5}`, mcp.Result{Type: mcp.ResultComplete, Body: []byte(`{}`), Cache: mcp.Cache{Scope: mcp.CachePrivate}}},
 		{"huge", `{"ttlMs":1e300,"cacheScope":"everyone"}`, mcp.Result{Type: mcp.ResultComplete, Body: []byte(`{}`), Cache: mcp.Cache{TTL: math.MaxInt64, Scope: mcp.CachePrivate}}},
+		{"task", `{"resultType":"task","taskId":"x","ttlMs":1500}`, mcp.Result{Type: mcp.ResultTask, Body: []byte(`{"taskId":"x","ttlMs":1500}`)}}, // no hint, but a member of the task
+		{"state of a task", `{"resultType":"complete","taskId":"x","ttlMs":null}`, mcp.Result{Type: mcp.ResultComplete, Body: []byte(`{"taskId":"x","ttlMs":null}`)}},
 		{"input required", `{"resultType":"input_required","requestState":"s"}`, mcp.Result{Type: mcp.ResultInputRequired, Body: []byte(`{"requestState":"s"}`)}},
 	}
 	for _, tt := range tests {
@@ -158,7 +160,7 @@ func TestDecodeResponse(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
-	for _, result := range []string{`{"resultType":"task"}`, `{"resultType":1}`} {
+	for _, result := range []string{`{"resultType":"tasks"}`, `{"resultType":1}`} {
 		if _, err := mcp.DecodeResponse(scan(t, `{"jsonrpc":"2.0","id":1,"result":`+result+`}`)); err == nil || mcp.IsWireError(err) {
 			t.Errorf("result %s: got error %v, want one of our own", result, err)
 		}

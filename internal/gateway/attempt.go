@@ -47,6 +47,12 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 	if err != nil {
 		return rule, err
 	}
+	if res.Type == mcp.ResultTask {
+		return rule, &upstream.Failure{
+			Class: upstream.ProtocolError, Upstream: u.Name(),
+			Err: errors.New("answers with a task, which it was not offered"),
+		}
+	}
 	if res.Type == mcp.ResultInputRequired {
 		if !asks {
 			return rule, &upstream.Failure{

@@ -336,6 +336,23 @@ func TestWhatAnUpstreamGets(t *testing.T) {
 	}
 }
 
+// TestUnaskedTask: a task that nobody could ask about is no answer.
+func TestUnaskedTask(t *testing.T) {
+	tasks := mcp.Intercept(asker(), func(next mcp.Handler) mcp.Handler {
+		return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+			res, err := next.Handle(ctx, req, sink)
+			if req.Method == mcp.MethodCallTool {
+				res = mcp.Result{Type: mcp.ResultTask, Body: []byte(`{"taskId":"x"}`)}
+			}
+			return res, err
+		})
+	})
+	g, _ := newNode(t, nil, &member{name: "a", h: tasks})
+	if e := refusal(t, g.Root(), call("a__ask", `{}`)); e.Code != upstream.ProtocolError.Info().Code {
+		t.Errorf("got %v", e)
+	}
+}
+
 func TestMirroredParameters(t *testing.T) {
 	s := mcp.NewServer("s", "1", nil)
 	must(s.AddRawTool(mcp.Tool{Name: "where", InputSchema: mcp.Raw(`{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}`)},
