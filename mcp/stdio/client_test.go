@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,13 +17,17 @@ import (
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/stdio"
 )
 
 // start starts a child and ends it with the test.
 func start(t *testing.T, behaviour string, opts *stdio.ClientOptions) *stdio.Client {
 	t.Helper()
-	c, err := stdio.Start(t.Context(), child(behaviour), opts)
+	cmd := child(behaviour)
+	wire := filepath.Join(t.TempDir(), "wire")
+	cmd.Env = append(cmd.Env, wireEnv+"="+wire)
+	c, err := stdio.Start(t.Context(), cmd, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +35,21 @@ func start(t *testing.T, behaviour string, opts *stdio.ClientOptions) *stdio.Cli
 		if err := c.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
+		checkWire(t, wire)
 	})
 	return c
+}
+
+// checkWire holds what the client has sent to a child against the schemas.
+func checkWire(t *testing.T, path string) {
+	t.Helper()
+	tap, err := wirecheck.FromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range tap.Check(wirecheck.Client).Problems {
+		t.Error(problem)
+	}
 }
 
 func TestEra(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -15,8 +16,12 @@ import (
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/stdio"
 )
+
+// wireEnv names the file to which a child records what its client sends.
+const wireEnv = "STDIO_TEST_WIRE"
 
 // childEnv makes the test binary a child with the behaviour that it names.
 const childEnv = "STDIO_TEST_CHILD"
@@ -132,9 +137,29 @@ func beChild(behaviour string) {
 }
 
 func serve(ctx context.Context) {
-	if err := stdio.Serve(ctx, fixture{}, nil); err != nil {
+	var err error
+	if in, out, tapped := tappedPipes(); tapped {
+		err = stdio.ServeConn(ctx, fixture{}, in, out, nil)
+	} else {
+		err = stdio.Serve(ctx, fixture{}, nil)
+	}
+	if err != nil {
 		panic(err)
 	}
+}
+
+// tappedPipes are standard input and output, recorded if the parent wants it.
+func tappedPipes() (io.Reader, io.Writer, bool) {
+	path := os.Getenv(wireEnv)
+	if path == "" {
+		return os.Stdin, os.Stdout, false
+	}
+	tap, err := wirecheck.ToFile(path)
+	if err != nil {
+		panic(err)
+	}
+	in, out := tap.Pipes(wirecheck.Server, os.Stdin, os.Stdout)
+	return in, out, true
 }
 
 // fixture is a server with tools that do what their names say.
@@ -225,7 +250,8 @@ func (f fixture) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (m
 // old is a server of 2025-11-25, without this package. before may take a message
 // for itself.
 func old(before func(*jsonrpc.Message) bool) {
-	in := bufio.NewReader(os.Stdin)
+	stdin, out, _ := tappedPipes()
+	in := bufio.NewReader(stdin)
 	var subscribed []string
 	for {
 		line, err := in.ReadBytes('\n')
@@ -246,28 +272,28 @@ func old(before func(*jsonrpc.Message) bool) {
 			result = `{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true},"logging":{},"tasks":{}},"serverInfo":{"name":"old","version":"1"},"instructions":"be kind"}`
 		case "tools/list":
 			// Ask something first, which nobody may.
-			fmt.Println(`{"jsonrpc":"2.0","id":"p","method":"ping"}`)
+			fmt.Fprintln(out, `{"jsonrpc":"2.0","id":"p","method":"ping"}`)
 			answer, _ := in.ReadString('\n')
-			fmt.Println(`{"jsonrpc":"2.0","id":7,"method":"roots/list"}`)
+			fmt.Fprintln(out, `{"jsonrpc":"2.0","id":7,"method":"roots/list"}`)
 			refusal, _ := in.ReadString('\n')
 			result = `{"tools":[],"answers":[` + strings.TrimSpace(answer) + `,` + strings.TrimSpace(refusal) + `]}`
 		case "tools/call":
 			if token := jsonrpc.Get(msg.Meta, "progressToken"); token != nil {
-				fmt.Printf(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":1}}`+"\n", token)
+				fmt.Fprintf(out, `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":1}}`+"\n", token)
 			}
 			for _, uri := range subscribed {
-				fmt.Printf(`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":%q}}`+"\n", uri)
+				fmt.Fprintf(out, `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":%q}}`+"\n", uri)
 			}
-			fmt.Println(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"debug","data":"d"}}`)
-			fmt.Println(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":"e"}}`)
+			fmt.Fprintln(out, `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"debug","data":"d"}}`)
+			fmt.Fprintln(out, `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":"e"}}`)
 			result = fmt.Sprintf(`{"content":[],"params":%s}`, msg.Params)
 		case "resources/read":
-			fmt.Printf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32002,"message":"Resource not found"}}`+"\n", msg.ID)
+			fmt.Fprintf(out, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32002,"message":"Resource not found"}}`+"\n", msg.ID)
 			continue
 		case "resources/subscribe":
 			uri, _ := jsonrpc.Unquote(msg.URI)
 			if strings.HasPrefix(uri, "bad:") {
-				fmt.Printf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no"}}`+"\n", msg.ID)
+				fmt.Fprintf(out, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no"}}`+"\n", msg.ID)
 				continue
 			}
 			subscribed = append(subscribed, uri)
@@ -276,10 +302,10 @@ func old(before func(*jsonrpc.Message) bool) {
 			fmt.Fprintln(os.Stderr, "unsubscribed")
 		case "logging/setLevel":
 		default:
-			fmt.Printf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"Method not found"}}`+"\n", msg.ID)
+			fmt.Fprintf(out, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"Method not found"}}`+"\n", msg.ID)
 			continue
 		}
-		fmt.Printf(`{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", msg.ID, result)
+		fmt.Fprintf(out, `{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", msg.ID, result)
 	}
 }
 

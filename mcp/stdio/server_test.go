@@ -15,6 +15,8 @@ import (
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/stdio"
 )
 
@@ -33,8 +35,9 @@ func dial(ctx context.Context, t *testing.T, h mcp.Handler, opts *stdio.ServeOpt
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	w := &wire{t: t, in: inW, out: bufio.NewReader(outR), served: make(chan error, 1)}
+	in, out := mcptest.Tap(t, wirecheck.Server).Pipes(wirecheck.Server, inR, outW)
 	go func() {
-		w.served <- stdio.ServeConn(ctx, h, inR, outW, opts)
+		w.served <- stdio.ServeConn(ctx, h, in, out, opts)
 		outW.Close()
 	}()
 	t.Cleanup(func() {

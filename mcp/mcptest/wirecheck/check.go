@@ -221,6 +221,8 @@ func (p *parsed) speaks(c *conversation) string {
 		return c.revision
 	case Of(p.header) != nil:
 		return p.header
+	case p.kind() == "request" && Of(Latest).Requests[p.method] == "" && Of(lastOfSessions).Requests[p.method] != "":
+		return lastOfSessions // such as a ping before anything else
 	}
 	return Latest
 }

@@ -22,6 +22,9 @@ var files embed.FS
 // Latest is the newest revision that there is a schema of.
 const Latest = "2026-07-28"
 
+// lastOfSessions is the newest revision whose requests need not name it.
+const lastOfSessions = "2025-11-25"
+
 // Schema is the schema of one revision.
 type Schema struct {
 	Revision string

@@ -66,9 +66,10 @@ func TestWrongMessages(t *testing.T) {
 		{"a question without params", []string{call, `server {"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create"}}}}`}, "InputRequiredResult"},
 		{"an error without what it needs", []string{call, `server {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no"}}`}, "UnsupportedProtocolVersionError"},
 		{"an error without a message", []string{call, `server {"jsonrpc":"2.0","id":1,"error":{"code":-32000}}`}, "message"},
-		{"a request of a modern server", []string{`server {"jsonrpc":"2.0","id":1,"method":"roots/list"}`}, "a server does not send roots/list"},
+		{"a request of a modern server", []string{call, `server {"jsonrpc":"2.0","id":1,"method":"roots/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`}, "a server does not send roots/list"},
 		{"a progress without a token", []string{`server {"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}`}, "progressToken"},
 
+		{"a ping before anything else", []string{`client {"jsonrpc":"2.0","id":1,"method":"ping"}`, `server {"jsonrpc":"2.0","id":1,"result":{}}`}, ""},
 		{"old, fine", append(initialize("2025-03-26"), oldCall, `server {"jsonrpc":"2.0","id":1,"result":{"content":[]}}`), ""},
 		{"old, no content", append(initialize("2025-03-26"), oldCall, `server {"jsonrpc":"2.0","id":1,"result":{}}`), "CallToolResult of 2025-03-26"},
 		{"old, unreadable request", append(initialize("2025-06-18"), `server {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}`), ""},
