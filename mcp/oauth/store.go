@@ -166,10 +166,14 @@ func (l *keyLocks) lock(ctx context.Context, key string) (unlock func(), err err
 		}
 	}
 	select {
-	case k.turn <- struct{}{}:
-		return sync.OnceFunc(func() { <-k.turn; leave() }), nil
-	case <-ctx.Done():
-		leave()
-		return nil, fmt.Errorf("oauth: wait for the lock of a grant: %w", context.Cause(ctx))
+	case k.turn <- struct{}{}: // free, and ctx does not matter
+	default:
+		select {
+		case k.turn <- struct{}{}:
+		case <-ctx.Done():
+			leave()
+			return nil, fmt.Errorf("oauth: wait for the lock of a grant: %w", context.Cause(ctx))
+		}
 	}
+	return sync.OnceFunc(func() { <-k.turn; leave() }), nil
 }
