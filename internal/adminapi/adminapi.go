@@ -12,7 +12,43 @@ const (
 	PathReady  = "/readyz"
 	PathHealth = "/healthz"
 	PathStatus = "/admin/v1/status"
+	// PathCalls lists the last calls, newest first, and PathCalls/ID is one of them.
+	PathCalls = "/admin/v1/calls"
+	// PathUpstreams/NAME/ACTION, by POST, does something to an upstream.
+	PathUpstreams = "/admin/v1/upstreams"
 )
+
+// Action is something that an operator does to an upstream.
+type Action string
+
+// The actions.
+const (
+	ActionRestart Action = "restart" // end the connection and start anew
+	ActionOpen    Action = "open"    // the breaker refuses all calls
+	ActionClose   Action = "close"   // the breaker lets all calls pass
+	ActionAuto    Action = "auto"    // the breaker decides for itself again
+)
+
+// Call is a call that has ended, and why it ended so.
+type Call struct {
+	ID         string     `json:"id"`
+	Began      time.Time  `json:"began"`
+	Method     string     `json:"method"`
+	Name       string     `json:"name,omitzero"` // as the caller named it
+	Upstream   string     `json:"upstream,omitzero"`
+	Principal  string     `json:"principal,omitzero"`
+	TookMicros int64      `json:"tookMicros"`
+	Error      string     `json:"error,omitzero"` // for operators; empty if the upstream answered
+	Decisions  []Decision `json:"decisions"`
+}
+
+// Decision is what a stage of the pipeline decided about a call.
+type Decision struct {
+	Stage      string `json:"stage"`
+	Rule       string `json:"rule"`
+	OK         bool   `json:"ok"` // the call went on
+	TookMicros int64  `json:"tookMicros"`
+}
 
 // Status is the answer of PathStatus: the node as it is at this moment.
 type Status struct {
@@ -39,7 +75,17 @@ type Upstream struct {
 	Era       string    `json:"era"`
 	Version   string    `json:"protocolVersion,omitzero"` // empty until the first connection
 	Tools     int       `json:"tools"`
+	Breaker   Breaker   `json:"breaker"`
 	Endpoint  string    `json:"endpoint"` // URL of /mcp/NAME
+}
+
+// Breaker is the circuit breaker of an upstream.
+type Breaker struct {
+	State     string    `json:"state"` // closed, open, half-open
+	Since     time.Time `json:"since"`
+	Forced    bool      `json:"forced"` // by an operator
+	Opened    int       `json:"opened"` // how often it has opened by itself
+	OpenTools []string  `json:"openTools,omitempty"`
 }
 
 // Health is the answer of PathLive, PathReady and PathHealth.

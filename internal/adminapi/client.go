@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -48,8 +49,40 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 	return &st, nil
 }
 
+// ErrNotFound reports that the node does not know what was asked for.
+var ErrNotFound = errors.New("not known to the node")
+
+// Calls asks for the last calls, newest first.
+func (c *Client) Calls(ctx context.Context) ([]Call, error) {
+	var list []Call
+	return list, c.get(ctx, PathCalls, &list)
+}
+
+// Call asks for one call. One that the node does not remember is ErrNotFound.
+func (c *Client) Call(ctx context.Context, id string) (*Call, error) {
+	call := new(Call)
+	if err := c.get(ctx, PathCalls+"/"+url.PathEscape(id), call); err != nil {
+		return nil, err
+	}
+	return call, nil
+}
+
+// Act does something to an upstream and returns what it then is. An upstream that
+// there is not is ErrNotFound.
+func (c *Client) Act(ctx context.Context, name string, action Action) (*Upstream, error) {
+	u := new(Upstream)
+	if err := c.do(ctx, http.MethodPost, PathUpstreams+"/"+url.PathEscape(name)+"/"+url.PathEscape(string(action)), u); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
 func (c *Client) get(ctx context.Context, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	return c.do(ctx, http.MethodGet, path, into)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -58,15 +91,19 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, errors.Unwrap(err))
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("node at %s: GET %s: %s", c.socket, path, res.Status)
+	switch res.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return ErrNotFound
+	default:
+		return fmt.Errorf("node at %s: %s %s: %s", c.socket, method, path, res.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("node at %s: GET %s: %w", c.socket, path, err)
+		return fmt.Errorf("node at %s: %s %s: %w", c.socket, method, path, err)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("node at %s: GET %s: %w", c.socket, path, err)
+		return fmt.Errorf("node at %s: %s %s: %w", c.socket, method, path, err)
 	}
 	return nil
 }

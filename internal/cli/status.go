@@ -15,15 +15,19 @@ type statusCmd struct {
 	Socket string `placeholder:"PATH" help:"Admin socket of the node."`
 }
 
+// admin returns a client of the node with a data directory or socket.
+func (a *app) admin(data, socket string) *adminapi.Client {
+	if socket == "" {
+		socket = a.socket(data)
+	}
+	return adminapi.NewClient(socket)
+}
+
 func (*statusCmd) Help() string { return "Example:\n  fairlead status --json" }
 
 // Run shows the node that runs with the data directory.
 func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
-	socket := cmd.Socket
-	if socket == "" {
-		socket = a.socket(cmd.Data)
-	}
-	st, err := adminapi.NewClient(socket).Status(ctx)
+	st, err := a.admin(cmd.Data, cmd.Socket).Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -39,7 +43,7 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 	}
 	fmt.Fprintf(a.stdout, "node      %s, up %s, version %s, pid %d\n", state, time.Since(st.Started).Round(time.Second), st.Version, st.PID)
 	fmt.Fprintf(a.stdout, "endpoint  %s\nadmin     %s\ncalls     %d running\n\n", st.Endpoint, st.Admin, st.Calls)
-	rows := [][]string{{"UPSTREAM", "STATE", "SINCE", "TOOLS", "RESTARTS", "PID", "PROTOCOL", "LAST ERROR"}}
+	rows := [][]string{{"UPSTREAM", "STATE", "SINCE", "TOOLS", "RESTARTS", "BREAKER", "PID", "PROTOCOL", "LAST ERROR"}}
 	for _, u := range st.Upstreams {
 		pid := "-"
 		if u.PID != 0 {
@@ -49,7 +53,7 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 		if protocol == "" {
 			protocol = "-"
 		}
-		rows = append(rows, []string{u.Name, u.State, time.Since(u.Since).Round(time.Second).String(), strconv.Itoa(u.Tools), strconv.Itoa(u.Restarts), pid, protocol, u.LastError})
+		rows = append(rows, []string{u.Name, u.State, time.Since(u.Since).Round(time.Second).String(), strconv.Itoa(u.Tools), strconv.Itoa(u.Restarts), breaker(u.Breaker), pid, protocol, u.LastError})
 	}
 	if err := a.columns(rows); err != nil {
 		return err

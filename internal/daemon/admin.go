@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/fairlead-mcp/fairlead/internal/adminapi"
+	"github.com/fairlead-mcp/fairlead/internal/gateway"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 )
 
@@ -56,6 +58,22 @@ func (d *Daemon) adminRoutes() http.Handler {
 	mux.HandleFunc("GET "+adminapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, d.status())
 	})
+	mux.HandleFunc("GET "+adminapi.PathCalls, func(w http.ResponseWriter, _ *http.Request) {
+		list := []adminapi.Call{}
+		for _, t := range d.gateway.Recent(200) {
+			list = append(list, callOf(t))
+		}
+		answer(w, http.StatusOK, list)
+	})
+	mux.HandleFunc("GET "+adminapi.PathCalls+"/{id}", func(w http.ResponseWriter, r *http.Request) {
+		t, ok := d.gateway.Find(r.PathValue("id"))
+		if !ok {
+			http.Error(w, "no such call", http.StatusNotFound)
+			return
+		}
+		answer(w, http.StatusOK, callOf(t))
+	})
+	mux.HandleFunc("POST "+adminapi.PathUpstreams+"/{name}/{action}", d.act)
 	return mux
 }
 
@@ -148,17 +166,62 @@ func (d *Daemon) status() *adminapi.Status {
 		st.Hidden = append(st.Hidden, fmt.Sprintf("%v %q of %s: %s", h.Kind, h.Name, h.Upstream, h.Reason))
 	}
 	for _, u := range d.upstreams {
-		s := u.Status()
-		out := adminapi.Upstream{
-			Name: s.Name, State: string(s.State), Since: s.Since, LastError: s.LastError, Restarts: s.Restarts,
-			PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools,
-		}
-		if st.Endpoint != "" {
-			out.Endpoint = st.Endpoint + "/" + s.Name
-		}
-		st.Upstreams = append(st.Upstreams, out)
+		st.Upstreams = append(st.Upstreams, d.upstream(u))
 	}
 	return st
+}
+
+func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
+	s, b := u.Status(), u.Breaker()
+	out := adminapi.Upstream{
+		Name: s.Name, State: string(s.State), Since: s.Since, LastError: s.LastError, Restarts: s.Restarts,
+		PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools,
+		Breaker: adminapi.Breaker{State: string(b.State), Since: b.Since, Forced: b.Forced, Opened: b.Opened, OpenTools: b.OpenTools},
+	}
+	if where := d.where.Load(); where != nil {
+		out.Endpoint = where.Endpoint + "/" + s.Name
+	}
+	return out
+}
+
+// act does what an operator wants done to an upstream.
+func (d *Daemon) act(w http.ResponseWriter, r *http.Request) {
+	i := slices.IndexFunc(d.upstreams, func(u *upstream.Upstream) bool { return u.Name() == r.PathValue("name") })
+	if i < 0 {
+		http.Error(w, "no such upstream", http.StatusNotFound)
+		return
+	}
+	u := d.upstreams[i]
+	action := adminapi.Action(r.PathValue("action"))
+	switch action {
+	case adminapi.ActionRestart:
+		u.Restart()
+	case adminapi.ActionOpen:
+		u.OpenBreaker()
+	case adminapi.ActionClose:
+		u.CloseBreaker()
+	case adminapi.ActionAuto:
+		u.ReleaseBreaker()
+	default:
+		http.Error(w, "no such action", http.StatusNotFound)
+		return
+	}
+	d.log.Info("operator acts", "component", "admin", "action", string(action), "upstream", u.Name())
+	answer(w, http.StatusOK, d.upstream(u))
+}
+
+func callOf(t gateway.Trace) adminapi.Call {
+	c := adminapi.Call{
+		ID: t.ID, Began: t.Began, Method: t.Method, Name: t.Name, Upstream: t.Upstream, Principal: t.Principal.Subject,
+		TookMicros: t.Took.Microseconds(), Decisions: []adminapi.Decision{},
+	}
+	if t.Err != nil {
+		c.Error = t.Err.Error()
+	}
+	for _, s := range t.Decisions {
+		c.Decisions = append(c.Decisions, adminapi.Decision{Stage: s.Stage, Rule: s.Rule, OK: s.OK, TookMicros: s.Took.Microseconds()})
+	}
+	return c
 }
 
 func health(w http.ResponseWriter, h *adminapi.Health) {

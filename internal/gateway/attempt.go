@@ -9,10 +9,21 @@ import (
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
 
-// attempt asks the upstream. It is the last stage.
+// attempt asks the upstream, within one deadline. It is the last stage.
 func attempt(ctx context.Context, c *call) (rule string, err error) {
 	if c.target != nil {
-		return c.ask(ctx, c.target)
+		ctx, cancel := context.WithTimeout(ctx, c.target.upstream.Spec().CallTimeout)
+		defer cancel()
+		c.scope.g.retries.Earn()
+		rule, err = c.ask(ctx, c.target)
+		if err == nil || !c.mayRetry(ctx, err) {
+			return rule, err
+		}
+		if !c.scope.g.retries.Spend() {
+			return rule + ", not again: retries are over their share", err
+		}
+		rule, err = c.ask(ctx, c.target)
+		return rule + ", the second time", err
 	}
 	for _, t := range c.try {
 		if rule, err = c.ask(ctx, t); err == nil || !notFound(err) {
@@ -21,6 +32,24 @@ func attempt(ctx context.Context, c *call) (rule string, err error) {
 	}
 	return rule, c.unknown()
 }
+
+// mayRetry reports whether a failed call may be sent a second time: the connection
+// went away under it, the caller has seen nothing of it, and to do it twice is to do
+// it once.
+func (c *call) mayRetry(ctx context.Context, err error) bool {
+	f, ok := errors.AsType[*upstream.Failure](err)
+	return ok && f.Class == upstream.Unavailable && f.Sent && ctx.Err() == nil && !c.told.Load() &&
+		(c.req.Method != mcp.MethodCallTool || c.target.repeatable)
+}
+
+// Notify passes a notification on and remembers that the caller has seen something.
+func (c *call) Notify(n *mcp.Notification) error {
+	c.told.Store(true)
+	return c.sink.Notify(n)
+}
+
+// End implements [mcp.Sink].
+func (c *call) End(res mcp.Result, err error) { c.sink.End(res, err) }
 
 // notFound reports whether an upstream said that it does not have a resource.
 func notFound(err error) bool {
@@ -43,7 +72,7 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 	c.out.Meta.Version = mcp.LatestVersion // what the caller speaks is the edge's business, what the upstream speaks its transport's
 	rule = "by " + u.Name() + " within " + timeout.String()
 
-	res, err := u.Handle(ctx, c.out, c.sink)
+	res, err := u.Handle(ctx, c.out, c)
 	if err != nil {
 		return rule, err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead-mcp/fairlead/internal/limit"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -32,6 +33,12 @@ type Options struct {
 	OnCall func(Trace)
 }
 
+// At most a tenth of the calls are sent a second time, and after a quiet time a few at once.
+const (
+	retryShare = 0.1
+	retryBurst = 10
+)
+
 // Gateway is many upstreams as one server. It is safe for concurrent use.
 type Gateway struct {
 	opts       Options
@@ -39,6 +46,8 @@ type Gateway struct {
 	upstreams  []*upstream.Upstream // in config order
 	sealer     *mcp.Sealer
 	admitted   counter
+	retries    *limit.Budget
+	history    *history
 	root       *scope
 	ones       map[string]*scope
 	stops      []func()
@@ -87,6 +96,8 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 		jsonrpc.Member{Key: "version", Value: jsonrpc.AppendString(nil, g.opts.Version)})
 	g.sealer = mcp.NewSealer(g.opts.Keys...)
 	g.admitted.max = g.opts.MaxCalls
+	g.retries = limit.NewBudget(retryShare, retryBurst)
+	g.history = newHistory()
 
 	g.root = newScope(g, upstreams, true)
 	for _, u := range upstreams {

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
@@ -18,6 +20,8 @@ type Decision struct {
 
 // Trace is a call that has ended, for those who explain or count calls.
 type Trace struct {
+	ID        string // by which the node remembers the call
+	Began     time.Time
 	Method    string
 	Name      string // as the caller named it
 	Upstream  string // empty if none was found
@@ -68,13 +72,14 @@ type call struct {
 	after   []func()           // undone when the call has ended
 	result  mcp.Result         // set by attempt
 	asked   *upstream.Upstream // set by attempt: who answered
+	told    atomic.Bool        // the caller has got a notification
 }
 
 // call passes a request through the stages.
 func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
 	c := &call{scope: s, req: req, sink: sink}
-	trace := Trace{Method: req.Method, Name: req.Name, Principal: req.Principal}
 	began := time.Now()
+	trace := Trace{ID: s.g.history.next(), Began: began, Method: req.Method, Name: req.Name, Principal: req.Principal}
 	last := began
 	var err error
 	for _, st := range stages() {
@@ -97,8 +102,14 @@ func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 		trace.Upstream = c.target.upstream.Name()
 	}
 	trace.Took, trace.Err = last.Sub(began), err
+	s.g.history.add(&trace)
 	s.g.opts.OnCall(trace)
 	if err != nil {
+		if f, ok := errors.AsType[*upstream.Failure](err); ok {
+			named := *f
+			named.RequestID = trace.ID
+			return mcp.Result{}, &named
+		}
 		return mcp.Result{}, err
 	}
 	return c.result, nil

@@ -37,6 +37,8 @@ type target struct {
 	rule     string // why it is or is not allowed
 	// headers compiles the tool's mirrored parameters when they are first needed.
 	headers func() (*mcp.HeaderParams, error)
+	// repeatable says that to call it twice is to call it once: a tool that says so of itself.
+	repeatable bool
 }
 
 type ownedTemplate struct {
@@ -84,6 +86,7 @@ func buildView(upstreams []*upstream.Upstream, prefixed bool, pageSize int) *vie
 				switch kind {
 				case upstream.Tools:
 					schema := jsonrpc.Get(item.Raw, "inputSchema")
+					t.repeatable = repeatable(item.Raw)
 					t.headers = sync.OnceValues(func() (*mcp.HeaderParams, error) { return mcp.CompileHeaderParams(schema) })
 				case upstream.Templates:
 					if compiled := compileTemplate(item.Name); compiled != nil {
@@ -104,6 +107,15 @@ func buildView(upstreams []*upstream.Upstream, prefixed bool, pageSize int) *vie
 	}
 	slices.SortStableFunc(v.templates, func(a, b ownedTemplate) int { return b.literals - a.literals })
 	return v
+}
+
+// repeatable reports whether a tool says that to call it twice is to call it once.
+func repeatable(tool []byte) bool {
+	hints := jsonrpc.Get(tool, "annotations")
+	if len(hints) == 0 || hints[0] != '{' {
+		return false
+	}
+	return string(jsonrpc.Get(hints, "idempotentHint")) == "true" || string(jsonrpc.Get(hints, "readOnlyHint")) == "true"
 }
 
 func (v *view) hide(kind upstream.Kind, u *upstream.Upstream, name, reason string) {

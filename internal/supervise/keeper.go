@@ -30,6 +30,10 @@ func (f ServiceFunc) Run(ctx context.Context) error { return f(ctx) }
 // ErrStop says that a service is not to be started again.
 var ErrStop = errors.New("supervise: not to be started again")
 
+// ErrRestart says that a service is to be started again at once: it was ended on
+// purpose, which is no failure.
+var ErrRestart = errors.New("supervise: restarted on purpose")
+
 // Persistent marks err as one that an early new attempt does not mend, such as a
 // missing program or a refused credential.
 func Persistent(err error) error { return &persistent{err} }
@@ -49,17 +53,17 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // Policy says when a service is started again. Zero fields mean the defaults.
 type Policy struct {
-	// First is the delay after the first failure; each further one doubles it. Zero means 100 ms.
+	// First is the delay after the first failure; each further one doubles it. Zero means 200 ms.
 	First time.Duration
 	// Max bounds the delay. Zero means 30 s.
 	Max time.Duration
-	// Healthy is how long a service has to run before its failures are forgotten. Zero means 60 s.
+	// Healthy is how long a service has to run before its failures are forgotten. Zero means 10 min.
 	Healthy time.Duration
-	// Budget is how many failures within Window make a service failed. Zero means 10; negative means no bound.
+	// Budget is how many failures within Window make a service failed. Zero means 5; negative means no bound.
 	Budget int
 	// Window is the time that Budget is for. Zero means 1 min.
 	Window time.Duration
-	// Slow is the delay between attempts of a failed service. Zero means 5 min.
+	// Slow is the delay between attempts of a failed service. Zero means 1 min.
 	Slow time.Duration
 }
 
@@ -73,13 +77,13 @@ func (p *Policy) withDefaults() Policy {
 			*d = def
 		}
 	}
-	set(&q.First, 100*time.Millisecond)
+	set(&q.First, 200*time.Millisecond)
 	set(&q.Max, 30*time.Second)
-	set(&q.Healthy, 60*time.Second)
+	set(&q.Healthy, 10*time.Minute)
 	set(&q.Window, time.Minute)
-	set(&q.Slow, 5*time.Minute)
+	set(&q.Slow, time.Minute)
 	if q.Budget == 0 {
-		q.Budget = 10
+		q.Budget = 5
 	}
 	return q
 }
@@ -158,6 +162,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return err
 		}
 
+		if errors.Is(err, ErrRestart) {
+			failures, failed, delay = nil, false, k.policy.First
+			k.onEvent(Event{Service: k.name, Kind: Backoff, Attempt: attempt, Err: err})
+			continue
+		}
 		if now.Sub(began) >= k.policy.Healthy {
 			failures, failed, delay = nil, false, k.policy.First
 		}

@@ -30,7 +30,7 @@ func TestBackoffDoublesWithJitter(t *testing.T) {
 		if err := k.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Fatalf("Run = %v", err)
 		}
-		want := 100 * time.Millisecond
+		want := 200 * time.Millisecond
 		for i, d := range delays {
 			if d < want*8/10 || d > want*12/10 {
 				t.Errorf("delay %d = %v, want %v ± 20%%", i, d, want)
@@ -72,6 +72,26 @@ func TestWhatRunReturns(t *testing.T) {
 	}
 }
 
+func TestRestartOnPurposeIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		n := 0
+		k := supervise.NewKeeper("s", supervise.ServiceFunc(func(context.Context) error {
+			if n++; n <= 100 {
+				return fmt.Errorf("by hand: %w", supervise.ErrRestart)
+			}
+			return nil
+		}), &supervise.KeeperOptions{OnEvent: func(e supervise.Event) {
+			if e.Kind == supervise.Failed {
+				t.Error("restarts on purpose spent the budget")
+			}
+		}})
+		if err := k.Run(t.Context()); err != nil || n != 101 || time.Since(began) != 0 {
+			t.Errorf("%d attempts in %v: %v", n, time.Since(began), err)
+		}
+	})
+}
+
 func TestBudgetMakesFailedAndUptimeForgives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -80,7 +100,7 @@ func TestBudgetMakesFailedAndUptimeForgives(t *testing.T) {
 		var last supervise.Event
 		k := supervise.NewKeeper("s", supervise.ServiceFunc(func(ctx context.Context) error {
 			if attempt++; attempt == 6 {
-				time.Sleep(61 * time.Second) // on the fake clock: a sustained uptime
+				time.Sleep(601 * time.Second) // on the fake clock: a sustained uptime
 			}
 			return errBroken
 		}), &supervise.KeeperOptions{
@@ -97,7 +117,7 @@ func TestBudgetMakesFailedAndUptimeForgives(t *testing.T) {
 				if e.Kind != want {
 					t.Errorf("after attempt %d: %v, want %v", attempt, e.Kind, want)
 				}
-				if e.Kind == supervise.Failed && (e.Delay < 4*time.Minute || e.Delay > 6*time.Minute) {
+				if e.Kind == supervise.Failed && (e.Delay < 48*time.Second || e.Delay > 72*time.Second) {
 					t.Errorf("delay of a failed service = %v", e.Delay)
 				}
 				if attempt == 7 {

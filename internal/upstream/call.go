@@ -21,7 +21,7 @@ const retryHint = time.Second
 // Errors of the upstream are returned as they came; everything else is a
 // [Failure]. A call is never sent twice. subscriptions/listen is not carried: the
 // upstream holds its own stream, see [Upstream.Watch] and [Upstream.Subscribe].
-func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (res mcp.Result, err error) {
 	if req.Method == mcp.MethodListen {
 		return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
 	}
@@ -33,16 +33,20 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 	if err != nil {
 		return mcp.Result{}, err
 	}
+	done, err := u.guard(req)
+	if err != nil {
+		return mcp.Result{}, err
+	}
+	defer func() { done(err) }()
 	callCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// The transport ends calls itself when the connection goes; this makes it so for any Handler.
 	defer context.AfterFunc(l.ctx, func() { cancel(mcp.ErrClosed) })()
 
-	res, err := l.conn.Handler.Handle(callCtx, req, sink)
-	if err == nil {
-		return res, nil
+	if res, err = l.conn.Handler.Handle(callCtx, req, sink); err != nil {
+		return mcp.Result{}, u.failure(ctx, l, req.Method, err)
 	}
-	return mcp.Result{}, u.failure(ctx, l, req.Method, err)
+	return res, nil
 }
 
 // failure says what the caller of a call that was sent is told.
@@ -50,7 +54,7 @@ func (u *Upstream) failure(ctx context.Context, l *link, method string, err erro
 	if _, ok := errors.AsType[*mcp.Error](err); ok {
 		return err
 	}
-	f := &Failure{Class: Unavailable, Upstream: u.name, RetrySafe: method != mcp.MethodCallTool, Err: err}
+	f := &Failure{Class: Unavailable, Upstream: u.name, RetrySafe: method != mcp.MethodCallTool, Sent: true, Err: err}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		f.Class = Timeout

@@ -20,6 +20,7 @@ const (
 	Timeout       Class = "timeout"
 	ProtocolError Class = "upstream_protocol_error"
 	Overloaded    Class = "overloaded"
+	CircuitOpen   Class = "circuit_open"
 )
 
 // ClassInfo describes a class.
@@ -50,6 +51,10 @@ func Classes() []ClassInfo {
 			Overloaded, -31004, "as many calls are running as the node admits",
 			"after `retryAfterMs`; the call has not begun", "Too many calls are running",
 		},
+		{
+			CircuitOpen, -31005, "the upstream, or the tool, has failed so often that calls are refused for a while",
+			"after `retryAfterMs`; the call has not begun", "Upstream %s has failed too often and is not asked for a while",
+		},
 	}
 }
 
@@ -64,12 +69,15 @@ func (c Class) Info() ClassInfo {
 }
 
 // Failure is a failure of one class. It goes to the caller as an [mcp.Error] with
-// data.class, data.upstream, data.retrySafe and data.retryAfterMs; Err stays here.
+// data.class, data.upstream, data.retrySafe, data.retryAfterMs and data.requestId;
+// the rest stays here.
 type Failure struct {
 	Class      Class
 	Upstream   string        // empty when no upstream is concerned
 	RetryAfter time.Duration // zero when unknown
 	RetrySafe  bool          // the upstream cannot have acted on the call, or the method changes nothing
+	Sent       bool          // the upstream may have got the call
+	RequestID  string        // by which the node remembers the call; empty if it does not
 	Err        error         // what went wrong, for the log only
 }
 
@@ -103,6 +111,9 @@ func (f *Failure) Wire() *mcp.Error {
 	if f.RetryAfter > 0 {
 		// Rounded up: asking a moment too early would be in vain.
 		data = strconv.AppendInt(append(data, `,"retryAfterMs":`...), int64((f.RetryAfter+time.Millisecond-1)/time.Millisecond), 10)
+	}
+	if f.RequestID != "" {
+		data = jsonrpc.AppendString(append(data, `,"requestId":`...), f.RequestID)
 	}
 	message := info.message
 	if strings.Contains(message, "%s") {

@@ -62,6 +62,7 @@ type Upstream struct {
 	clientInfo []byte
 	dial       func(context.Context) (*Conn, error)
 	keeper     *supervise.Keeper
+	breakers   *breakers
 	catalogue  atomic.Pointer[Catalogue] // changed under mu; read for each call
 	events     sync.Mutex                // held while OnEvent is called, so that events come in order
 
@@ -86,7 +87,8 @@ type Upstream struct {
 type link struct {
 	conn   *Conn
 	ctx    context.Context // ends with the connection
-	broken chan error      // holds the first failure of a call of a connection without Done
+	end    context.CancelCauseFunc
+	broken chan error // holds the first failure of a call of a connection without Done
 }
 
 // alive reports whether calls make sense. Done is asked itself, since ctx ends a
@@ -105,7 +107,7 @@ func New(name string, spec Spec, opts *Options) *Upstream {
 	u := &Upstream{
 		name: name, spec: spec.withDefaults(),
 		moved: make(chan struct{}), listed: make(chan struct{}), watching: make(chan struct{}), settling: make(chan struct{}),
-		watched: make(map[string]int), watchers: make(map[int]func(Change)),
+		watched: make(map[string]int), watchers: make(map[int]func(Change)), breakers: newBreakers(),
 	}
 	if opts != nil {
 		u.opts = *opts
@@ -172,6 +174,18 @@ func (u *Upstream) Catalogue() *Catalogue { return u.catalogue.Load() }
 // Listed returns a channel that is closed once Catalogue is not nil.
 func (u *Upstream) Listed() <-chan struct{} { return u.listed }
 
+// Restart ends the connection, and a child with it, and opens another at once. Calls
+// that run end as they do when a connection is lost.
+func (u *Upstream) Restart() {
+	u.mu.Lock()
+	l := u.link
+	u.mu.Unlock()
+	if l != nil {
+		l.end(supervise.ErrRestart)
+	}
+	u.keeper.Wake()
+}
+
 // Wake makes an upstream that is away try again soon, as a call does.
 func (u *Upstream) Wake() { u.keeper.Wake() }
 
@@ -203,7 +217,7 @@ func (u *Upstream) Run(ctx context.Context) error {
 
 // kept follows the keeper.
 func (u *Upstream) kept(e supervise.Event) {
-	if e.Err != nil && e.Kind != supervise.Stopped {
+	if e.Err != nil && e.Kind != supervise.Stopped && !errors.Is(e.Err, supervise.ErrRestart) {
 		u.log.Warn("upstream lost", "attempt", e.Attempt, "again_in", e.Delay, "state", string(e.Kind), "err", e.Err)
 	}
 	u.update(func() {
@@ -278,7 +292,7 @@ func (u *Upstream) attempt(run context.Context) error {
 	}
 	cancelStart()
 
-	l := &link{conn: conn, ctx: ctx, broken: make(chan error, 1)}
+	l := &link{conn: conn, ctx: ctx, end: cancel, broken: make(chan error, 1)}
 	first := u.Catalogue() == nil
 	u.connected(l, catalogue)
 	defer u.update(func() {
@@ -319,6 +333,11 @@ func (u *Upstream) connected(l *link, c *Catalogue) {
 	version := c.version(u.spec.Era)
 	if l.conn.Version != nil {
 		version = l.conn.Version()
+	}
+	if l.conn.Done != nil {
+		// Another process: what the last one did says nothing. A remote server that
+		// lists and then fails calls is the same one.
+		u.breakers.reset()
 	}
 	var last *Catalogue
 	u.update(func() {
