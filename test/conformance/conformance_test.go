@@ -7,13 +7,17 @@ package conformance
 
 import (
 	"context"
+	"net"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/test/internal/peers"
 )
 
@@ -22,11 +26,19 @@ func TestServer(t *testing.T) {
 	addr := peers.FreeAddr(t)
 	peers.Start(t, exec.Command(peers.Build(t, "test/conformance/server"), "-addr", addr))
 	peers.WaitListen(t, addr)
+	tap := mcptest.Tap(t, wirecheck.Server)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go tap.Forward(l, addr) // ends with l and the suite's connections
+	t.Cleanup(func() { l.Close() })
 	for _, revision := range []string{"2026-07-28", "2025-11-25"} {
 		t.Run(revision, func(t *testing.T) {
-			suite(t, "server", "--url", "http://"+addr+"/mcp", "--requirements", revision)
+			suite(t, "server", "--url", "http://"+l.Addr().String()+"/mcp", "--requirements", revision)
 		})
 	}
+	t.Logf("messages that were held against the schemas:\n%s", tap.Check(wirecheck.Server))
 }
 
 func TestClient(t *testing.T) {
@@ -34,7 +46,18 @@ func TestClient(t *testing.T) {
 	bin := peers.Build(t, "test/conformance/client")
 	for _, revision := range []string{"2026-07-28", "2025-11-25"} {
 		t.Run(revision, func(t *testing.T) {
+			wire := filepath.Join(t.TempDir(), "wire")
+			t.Setenv("FAIRLEAD_WIRE", wire)
 			suite(t, "client", "--command", bin, "--requirements", revision)
+			tap, err := wirecheck.FromFile(wire)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report := tap.Check(wirecheck.Client)
+			for _, problem := range report.Problems {
+				t.Error(problem)
+			}
+			t.Logf("messages that were held against the schemas:\n%s", report)
 		})
 	}
 }

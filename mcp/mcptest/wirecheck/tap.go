@@ -240,3 +240,40 @@ func closeOf(v any) error {
 	}
 	return nil
 }
+
+// Forward records the HTTP connections to l and passes them on to a server at addr,
+// which keeps its plain TCP connections. It returns when l is closed and all that
+// connected have gone.
+func (t *Tap) Forward(l net.Listener, addr string) {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	for {
+		client, err := l.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", addr)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		id := t.open()
+		var halves sync.WaitGroup
+		half := func(from Side, in, out net.Conn) {
+			_, _ = io.Copy(&tappedConn{Conn: out, tap: t, id: id, end: from}, in)
+			if tcp, ok := out.(*net.TCPConn); ok {
+				_ = tcp.CloseWrite() // the other half goes on
+			}
+		}
+		halves.Go(func() { half(Client, client, server) }) // until the client has sent all
+		halves.Go(func() {                                 // until the server has sent all
+			half(Server, server, client)
+			_ = client.Close() // else a client that only sends would hold the first half
+		})
+		conns.Go(func() {
+			halves.Wait()
+			_ = client.Close()
+			_ = server.Close()
+		})
+	}
+}

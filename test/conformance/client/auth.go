@@ -24,7 +24,7 @@ type authContext struct {
 
 // authorized is the HTTP client for a scenario: one with authorization where the
 // name begins with auth/.
-func authorized(name, url string) (*http.Client, error) {
+func authorized(name, url string, base http.RoundTripper) (*http.Client, error) {
 	if !strings.HasPrefix(name, "auth/") {
 		return nil, nil
 	}
@@ -39,6 +39,7 @@ func authorized(name, url string) (*http.Client, error) {
 		RedirectURI:       "http://localhost:3000/callback",
 		ClientMetadataURL: clientMetadataURL,
 		ClientName:        "fairlead-conformance",
+		Base:              base,
 	}
 	if known.ClientID != "" {
 		opts.Registrations = []oauth.Registration{{ClientID: known.ClientID, ClientSecret: known.ClientSecret}}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
 
@@ -50,9 +52,17 @@ var options = mcp.ClientOptions{
 }
 
 func run(name, url string) error {
-	authorization, err := authorized(name, url)
+	transport, err := recorded()
 	if err != nil {
 		return err
+	}
+	authorization, err := authorized(name, url, transport)
+	if err != nil {
+		return err
+	}
+	client := authorization
+	if client == nil {
+		client = &http.Client{Transport: transport}
 	}
 	scenario, ok := scenarios[name]
 	switch {
@@ -67,9 +77,23 @@ func run(name, url string) error {
 	if v := mcp.Version(os.Getenv("MCP_CONFORMANCE_PROTOCOL_VERSION")); !v.Modern() {
 		era = streamhttp.EraLegacy
 	}
-	h := streamhttp.NewClient(url, &streamhttp.ClientOptions{Era: era, HTTPClient: authorization})
+	h := streamhttp.NewClient(url, &streamhttp.ClientOptions{Era: era, HTTPClient: client})
 	defer h.Close(context.WithoutCancel(ctx))
 	return scenario(ctx, mcp.NewClient("fairlead-conformance", "1.0.0", h, &options))
+}
+
+// recorded is the transport of all connections. They are recorded to the file that
+// FAIRLEAD_WIRE names, for the test to hold what the client sends against the schemas.
+func recorded() (*http.Transport, error) {
+	path := os.Getenv("FAIRLEAD_WIRE")
+	if path == "" {
+		return &http.Transport{}, nil
+	}
+	tap, err := wirecheck.ToFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Transport{DialContext: tap.Dial}, nil
 }
 
 func list(ctx context.Context, c *mcp.Client) error {
