@@ -30,6 +30,7 @@ type Client struct {
 	info    []byte // Implementation object
 	offer   []byte // ClientCapabilities object
 	bad     error  // what is wrong with the options
+	cache   *cache // nil: none
 	tokens  atomic.Int64
 }
 
@@ -79,6 +80,12 @@ type ClientOptions struct {
 	// MaxTimeout bounds what a call may ask for instead, and a call as a whole, with
 	// the time that it takes to answer the server. Zero means 1 hour.
 	MaxTimeout time.Duration
+	// CacheBytes bounds a cache of lists, of resources and of what [Client.Discover]
+	// says, each kept for as long as the server allows, a day at most, unless a
+	// subscription of this client says that it has changed (MCP 2026-07-28,
+	// server/utilities/caching). Nobody else gets what is in it; see also
+	// [Client.DropCache]. Zero means no cache.
+	CacheBytes int64
 	// LogLevel asks for log messages of this level and above with each request.
 	// Empty means none. They go to the Log function of a call.
 	LogLevel LogLevel
@@ -116,6 +123,7 @@ func NewClient(name, version string, h Handler, opts *ClientOptions) *Client {
 		jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, name)},
 		jsonrpc.Member{Key: "version", Value: jsonrpc.AppendString(nil, version)},
 	)
+	c.cache = newCache(c.opts.CacheBytes)
 	c.caps = c.opts.Offer()
 	if c.offer, c.bad = json.Marshal(&c.caps); c.bad == nil {
 		c.bad = checkRoots(c.opts.Roots)
@@ -141,6 +149,8 @@ type CallOptions struct {
 	// ProgressExtends starts Timeout anew with each progress notification, but never
 	// beyond ClientOptions.MaxTimeout.
 	ProgressExtends bool
+	// Fresh asks the server even if there is a result in the cache.
+	Fresh bool
 	// ByHand returns what the server asks as an *[InputRequiredError] instead of
 	// answering it.
 	ByHand bool
@@ -266,7 +276,7 @@ func (c *Client) call(ctx context.Context, method string, params any, out any, o
 	if opts == nil {
 		opts = &CallOptions{}
 	}
-	res, err := c.complete(ctx, method, b, opts)
+	res, err := c.cached(ctx, method, b, opts)
 	if err != nil {
 		return err
 	}

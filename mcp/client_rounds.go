@@ -148,6 +148,9 @@ func (c *Client) attempt(
 	for retry := 0; ; retry++ {
 		res, err := c.send(ctx, l, method, params, opts, input)
 		if err != nil || res.Type == "" || res.Type == ResultComplete {
+			if input != nil {
+				res.Cache = Cache{} // not to be kept: it depends on more than the params (server/utilities/caching, Cache Key)
+			}
 			return res, nil, err
 		}
 		asked, err := readAsked(method, res)

@@ -31,6 +31,7 @@ type Event struct {
 type Subscription struct {
 	acknowledged NotificationFilter
 	onEvent      func(Event)
+	cache        *cache // the client's
 	cancel       context.CancelFunc
 	acked        chan struct{} // closed with the acknowledgement
 	ended        chan struct{} // closed when the server or the transport ends the stream
@@ -49,8 +50,13 @@ type Subscription struct {
 // returns when the server has acknowledged it. From then on onEvent is called with
 // each event, never concurrently; equal events that wait for it are one. The
 // subscription ends when ctx ends, with [Subscription.Close], or when the server or
-// the connection ends it, and is not opened again by itself.
+// the connection ends it, and is not opened again by itself; see [Client.Watch].
 func (c *Client) Listen(ctx context.Context, filter NotificationFilter, onEvent func(Event)) (*Subscription, error) {
+	return c.listen(ctx, filter, onEvent, nil)
+}
+
+// listen is Listen that first gives onEvent events of its own.
+func (c *Client) listen(ctx context.Context, filter NotificationFilter, onEvent func(Event), first []Event) (*Subscription, error) {
 	params, err := json.Marshal(struct {
 		Notifications NotificationFilter `json:"notifications"`
 	}{filter})
@@ -64,6 +70,7 @@ func (c *Client) Listen(ctx context.Context, filter NotificationFilter, onEvent 
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &Subscription{
 		onEvent: onEvent,
+		cache:   c.cache,
 		cancel:  func() { cancel(errUnsubscribed) },
 		acked:   make(chan struct{}),
 		ended:   make(chan struct{}),
@@ -98,7 +105,14 @@ func (c *Client) Listen(ctx context.Context, filter NotificationFilter, onEvent 
 		cancel(err)
 		return nil, fmt.Errorf("%s: %w", MethodListen, err)
 	}
-	go s.run(ctx) // until ctx or the stream ends; Close waits for it
+	go func() { // until ctx or the stream ends; Close waits for it
+		for _, e := range first {
+			if s.cache.changed(e); ctx.Err() == nil {
+				onEvent(e)
+			}
+		}
+		s.run(ctx)
+	}()
 	return s, nil
 }
 
@@ -206,6 +220,7 @@ func (s listenSink) Notify(n *Notification) error {
 }
 
 func (s *Subscription) putLocked(e Event) error {
+	s.cache.changed(e)
 	if slices.Contains(s.pending, e) {
 		return nil
 	}
