@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -166,6 +167,7 @@ type resource struct {
 	metadata map[string]any           // changes the document; a nil value removes
 	place    string                   // path of the document; empty means the one with the path of the server
 	silent   bool                     // the challenge does not name the document
+	inner    http.Handler             // answers in place of the echo
 	before   func(w http.ResponseWriter, r *http.Request) (done bool)
 
 	mu       sync.Mutex
@@ -216,6 +218,11 @@ func (m *resource) serve(w http.ResponseWriter, r *http.Request, document string
 			http.Error(w, "not you", http.StatusForbidden)
 			return
 		}
+	}
+	if m.inner != nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		m.inner.ServeHTTP(w, r)
+		return
 	}
 	_, _ = fmt.Fprintf(w, "echo %s", body)
 }
