@@ -35,6 +35,7 @@ type Session struct {
 	principal    mcp.Principal
 	clientInfo   []byte
 	capabilities []byte
+	tasks        bool // the client may ask for tasks
 
 	mu     sync.Mutex
 	closed bool
@@ -46,6 +47,9 @@ type Session struct {
 
 	asked     map[int64]chan answer // questions to the client that wait; nil when none do
 	lastAsked int64                 // id of the newest question
+
+	asking  map[string]struct{}           // task ids whose questions are being asked; nil when none are
+	watched map[string]context.CancelFunc // task id -> ends the stream of its states; nil when none are
 }
 
 // New answers an initialize request: it returns the session and the
@@ -78,7 +82,8 @@ func New(ctx context.Context, h mcp.Handler, msg *jsonrpc.Message, p mcp.Princip
 	if err != nil {
 		return nil, nil, mcp.ErrorOf(err)
 	}
-	return s, initializeResult(s.version, res.Body), nil
+	s.tasks = offersTasks(s.version, jsonrpc.Get(res.Body, "capabilities"))
+	return s, s.initializeResult(res.Body), nil
 }
 
 // known returns the constant equal to v, so that a session does not keep the message alive.
@@ -92,7 +97,7 @@ func known(v mcp.Version) mcp.Version {
 }
 
 // initializeResult makes an InitializeResult of a DiscoverResult.
-func initializeResult(v mcp.Version, discovered []byte) []byte {
+func (s *Session) initializeResult(discovered []byte) []byte {
 	var capabilities, instructions, meta []byte
 	for key, value := range jsonrpc.Members(discovered) {
 		switch key {
@@ -109,9 +114,13 @@ func initializeResult(v mcp.Version, discovered []byte) []byte {
 		info = []byte(`{"name":"unnamed","version":"0"}`) // both are required of the result
 	}
 	dst := append(make([]byte, 0, len(discovered)+64), `{"protocolVersion":`...)
-	dst = jsonrpc.AppendString(dst, v)
+	dst = jsonrpc.AppendString(dst, s.version)
 	dst = append(dst, `,"capabilities":`...)
-	dst = jsonrpc.Splice(dst, capabilities, jsonrpc.Member{Key: "extensions"})
+	edits := []jsonrpc.Member{{Key: "extensions"}}
+	if s.tasks {
+		edits = append(edits, jsonrpc.Member{Key: "tasks", Value: taskCapability(s.principal)})
+	}
+	dst = jsonrpc.Splice(dst, capabilities, edits...)
 	dst = append(append(dst, `,"serverInfo":`...), info...)
 	if instructions != nil {
 		dst = append(append(dst, `,"instructions":`...), instructions...)
@@ -203,14 +212,30 @@ func (s *Session) answer(ctx context.Context, msg *jsonrpc.Message, st Stream) (
 		return nil, s.unsubscribe(msg)
 	case mcp.MethodDiscover, mcp.MethodListen: // not part of the session's revision
 		return nil, mcp.ErrMethodNotFound(msg.Method)
+	case mcp.MethodGetTask, mcp.MethodUpdateTask, mcp.MethodCancelTask, methodTaskResult, methodListTasks:
+		return s.task(ctx, msg, st)
 	}
 	req, problem := s.request(msg)
 	if problem != nil {
 		return nil, problem
 	}
+	demanded, problem := s.demandsTask(req)
+	if problem != nil {
+		return nil, problem
+	}
 	res, err := s.handle(ctx, req, st)
 	if err != nil {
-		return nil, s.downgradeError(msg.Method, mcp.ErrorOf(err))
+		e := mcp.ErrorOf(err)
+		if needed := s.taskNeeded(req, e); needed != nil {
+			return nil, needed
+		}
+		return nil, s.downgradeError(msg.Method, e)
+	}
+	if demanded {
+		if res.Type != mcp.ResultTask {
+			return nil, mcp.Errorf(jsonrpc.CodeInternalError, "The server answered with a result where a task was to be")
+		}
+		return s.created(ctx, res.Body)
 	}
 	return s.downgrade(msg.Method, res)
 }
@@ -292,5 +317,8 @@ func (s *Session) Close() {
 	for _, l := range s.uris {
 		s.stopLocked(l)
 	}
-	s.lists, s.uris, s.out = nil, nil, nil
+	for _, cancel := range s.watched {
+		cancel()
+	}
+	s.lists, s.uris, s.out, s.watched = nil, nil, nil, nil
 }
