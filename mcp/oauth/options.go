@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"net/url"
 )
@@ -61,6 +62,9 @@ type Options struct {
 	// Account tells apart the users that share a Store. Empty is a name like any.
 	Account string
 
+	// RootCAs is whom Base and HTTPClient trust where they are nil. Nil means the
+	// system's.
+	RootCAs *x509.CertPool
 	// Base sends the requests to the MCP server. Nil means a transport of its own.
 	Base http.RoundTripper
 	// HTTPClient makes the requests for metadata, registration and tokens. Redirects

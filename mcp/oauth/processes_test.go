@@ -82,11 +82,7 @@ func TestChild(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(os.Getenv("OAUTH_TEST_ROOTS")))
-	rt := oauth.NewTransport(os.Getenv("OAUTH_TEST_URL"), &oauth.Options{
-		Store:      store,
-		Base:       &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
-		HTTPClient: oauth.NewGuardedClient(&oauth.GuardOptions{AllowLoopback: true, RootCAs: roots}),
-	})
+	rt := oauth.NewTransport(os.Getenv("OAUTH_TEST_URL"), &oauth.Options{Store: store, RootCAs: roots})
 	fmt.Println("ready")
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		t.Fatal(err)

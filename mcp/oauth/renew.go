@@ -55,6 +55,9 @@ func (t *Transport) current(ctx context.Context) (*Token, error) {
 		return nil, nil
 	}
 	token, err := t.renewEnding(ctx, &g.Token)
+	if errors.Is(err, ErrUnsafeURL) && !t.isContacted() {
+		return nil, nil // whether the address is one of the server's own kind shows with its first answer
+	}
 	if err != nil && g.Token.Valid(time.Now(), 0) && ctx.Err() == nil {
 		return &g.Token, nil // still good; the authorization server may be back in time
 	}

@@ -101,7 +101,7 @@ func NewTransport(endpoint string, opts *Options) *Transport {
 		t.base = &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			ForceAttemptHTTP2:   true,
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.opts.RootCAs},
 			MaxIdleConnsPerHost: 64,
 			IdleConnTimeout:     90 * time.Second,
 			TLSHandshakeTimeout: 10 * time.Second,
@@ -115,7 +115,7 @@ func NewTransport(endpoint string, opts *Options) *Transport {
 		t.store = &MemoryStore{}
 	}
 	if t.http == nil {
-		t.guard = newGuard(nil)
+		t.guard = newGuard(&GuardOptions{RootCAs: t.opts.RootCAs})
 		t.http = t.guard.client()
 	}
 	if t.flow = t.opts.Flow; t.flow == nil && t.opts.Authorize != nil {
