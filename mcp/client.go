@@ -160,6 +160,8 @@ type CallOptions struct {
 	LogLevel LogLevel
 	// Meta is a JSON object whose members are added to the request's _meta.
 	Meta Raw
+
+	tasks bool // the server may answer with a task
 }
 
 // Progress is how far a call is (MCP 2026-07-28, basic/patterns/progress).
@@ -251,6 +253,9 @@ func (c *Client) request(method string, params []byte, opts *CallOptions, input 
 	req.Meta.Raw = jsonrpc.Get(params, "_meta")
 	if opts == nil {
 		return req, nil
+	}
+	if opts.tasks {
+		req.Meta.Capabilities = withTasks(c.offer)
 	}
 	if opts.LogLevel != "" {
 		req.Meta.LogLevel = opts.LogLevel

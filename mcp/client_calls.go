@@ -132,6 +132,26 @@ func all[T any](c *Client, ctx context.Context, method string, page func(cursor 
 // encoded to a JSON object ([Raw] as it is); nil means no arguments. A tool that fails has a result
 // with IsError; an error means that there is no result.
 func (c *Client) CallTool(ctx context.Context, name string, args any, opts *CallOptions) (*ToolResult, error) {
+	if _, ok := c.caps.Extensions[ExtensionTasks]; ok { // the server may answer with a task
+		t, err := c.StartTool(ctx, name, args, opts)
+		if err != nil {
+			return nil, err
+		}
+		return t.Wait(ctx)
+	}
+	params, err := callParams(name, args)
+	if err != nil {
+		return nil, err
+	}
+	out := new(ToolResult)
+	if err := c.call(ctx, MethodCallTool, params, out, opts); err != nil {
+		return nil, fmt.Errorf("tool %q: %w", name, err)
+	}
+	return out, nil
+}
+
+// callParams makes the params of tools/call.
+func callParams(name string, args any) (Raw, error) {
 	params := struct {
 		Name      string `json:"name"`
 		Arguments Raw    `json:"arguments,omitzero"`
@@ -146,11 +166,11 @@ func (c *Client) CallTool(ctx context.Context, name string, args any, opts *Call
 		}
 		params.Arguments = raw
 	}
-	out := new(ToolResult)
-	if err := c.call(ctx, MethodCallTool, params, out, opts); err != nil {
-		return nil, fmt.Errorf("tool %q: %w", name, err)
+	raw, err := json.Marshal(&params)
+	if err != nil {
+		return nil, fmt.Errorf("tool %q: encode params: %w", name, err)
 	}
-	return out, nil
+	return raw, nil
 }
 
 // ToolError is the error of [CallToolAs] for a tool that failed.
@@ -163,18 +183,8 @@ func (e *ToolError) Error() string { return fmt.Sprintf("tool %q failed: %s", e.
 
 // CallToolAs calls a tool and decodes its structured content. A tool that fails is a *[ToolError].
 func CallToolAs[Out any](ctx context.Context, c *Client, name string, args any, opts *CallOptions) (Out, error) {
-	var out Out
 	res, err := c.CallTool(ctx, name, args, opts)
-	if err != nil {
-		return out, err
-	}
-	if res.IsError {
-		return out, &ToolError{Name: name, Result: res}
-	}
-	if err := res.Decode(&out); err != nil {
-		return out, fmt.Errorf("tool %q: decode result: %w", name, err)
-	}
-	return out, nil
+	return toolOutput[Out](name, res, err)
 }
 
 // ReadResource reads a resource (MCP 2026-07-28, server/resources, Reading Resources).

@@ -32,26 +32,35 @@ func (p *ElicitParams) Complete(content Raw) (Raw, error) {
 	return form.complete(content)
 }
 
-// maxFields bounds the fields of a form: a person does not fill in as many.
-const maxFields = 256
+// Bounds of a form, which is for a person to fill in, and keeps nobody's processor
+// busy before.
+const (
+	maxFormBytes = 256 << 10
+	maxFields    = 256
+	maxPattern   = 4 << 10 // bytes of one that is checked here
+)
 
 // clientForm is a form as a client reads it.
 type clientForm struct {
 	fields   *validator
-	defaults []jsonrpc.Member // of fields that have one that fits
+	patterns map[string]string // name of a field -> what its value matches
+	defaults []jsonrpc.Member  // of fields that have one that fits
 }
 
 // readForm compiles a form that a server has sent. It is stricter than JSON Schema,
 // for a form is flat, and more patient than the server's own check: members of a
-// field that no revision knows are kept and count as JSON Schema has them.
+// field that no revision knows are kept and count as JSON Schema has them. Patterns
+// wait until there is something to match: to compile one takes up to a second for
+// a few kilobytes.
 func readForm(schema Raw) (*clientForm, error) {
-	if err := jsonrpc.Valid(schema, &jsonrpc.Limits{MaxBytes: maxSchemaBytes, MaxDepth: maxSchemaDepth}); err != nil {
+	if err := jsonrpc.Valid(schema, &jsonrpc.Limits{MaxBytes: maxFormBytes, MaxDepth: maxSchemaDepth}); err != nil {
 		return nil, fmt.Errorf("requestedSchema: %w", err)
 	}
 	properties := jsonrpc.Get(schema, "properties")
 	if !isObject(schema) || string(jsonrpc.Get(schema, "type")) != `"object"` || !isObject(properties) {
 		return nil, errors.New(`requestedSchema is not a schema of "type": "object" with properties`)
 	}
+	f := &clientForm{patterns: make(map[string]string)}
 	var plain, preset []jsonrpc.Member
 	for name, field := range jsonrpc.Members(properties) {
 		value, err := plainField(field)
@@ -61,20 +70,22 @@ func readForm(schema Raw) (*clientForm, error) {
 		if plain = append(plain, jsonrpc.Member{Key: name, Value: value}); len(plain) > maxFields {
 			return nil, fmt.Errorf("requestedSchema has more than %d fields", maxFields)
 		}
+		if pattern, ok := jsonrpc.Unquote(jsonrpc.Get(field, "pattern")); ok {
+			f.patterns[name] = pattern
+		}
 		if def := jsonrpc.Get(value, "default"); def != nil {
 			preset = append(preset, jsonrpc.Member{Key: name, Value: def})
 		}
 	}
 	schema = jsonrpc.Splice(nil, schema, jsonrpc.Member{Key: "properties", Value: jsonrpc.Splice(nil, nil, plain...)})
-	fields, err := compileForm(schema)
-	if err != nil || len(preset) == 0 {
-		return &clientForm{fields: fields}, err
+	var err error
+	if f.fields, err = compileForm(schema); err != nil || len(preset) == 0 {
+		return f, err
 	}
 	each, err := compileForm(jsonrpc.Splice(nil, schema, jsonrpc.Member{Key: "required"}))
 	if err != nil {
 		return nil, err
 	}
-	f := &clientForm{fields: fields}
 	for _, m := range preset {
 		if _, found := each.check(jsonrpc.Splice(nil, nil, m), false); len(found) == 0 {
 			f.defaults = append(f.defaults, m)
@@ -107,10 +118,8 @@ func plainField(field []byte) ([]byte, error) {
 		return nil, errors.New("a field is a string, a number, a boolean or an array of choices")
 	}
 	edits := []jsonrpc.Member{{Key: "enumNames"}}
-	if pattern, ok := jsonrpc.Unquote(jsonrpc.Get(field, "pattern")); ok {
-		if _, err := regexp.Compile(pattern); err != nil {
-			edits = append(edits, jsonrpc.Member{Key: "pattern"})
-		}
+	if isString(jsonrpc.Get(field, "pattern")) {
+		edits = append(edits, jsonrpc.Member{Key: "pattern"})
 	}
 	if choices := titledChoices(jsonrpc.Get(field, "oneOf")); choices != nil {
 		edits = append(edits, jsonrpc.Member{Key: "oneOf"}, jsonrpc.Member{Key: "enum", Value: choices})
@@ -163,23 +172,44 @@ func (f *clientForm) complete(content Raw) (Raw, error) {
 	}
 	var absent []jsonrpc.Member
 	for _, m := range f.defaults {
-		if jsonrpc.Get(content, m.Key) == nil {
+		if jsonrpc.Get(content, m.Key) == nil && f.matches(m.Key, m.Value) {
 			absent = append(absent, m)
 		}
 	}
 	content = jsonrpc.Splice(nil, trimSpace(content), absent...)
-	if _, found := f.fields.check(content, false); len(found) > 0 {
-		e := &AnswerError{}
-		for _, v := range found {
-			problem := v.problem
-			if v.path != "" {
-				problem = v.path + ": " + problem
+	_, found := f.fields.check(content, false)
+	if len(found) == 0 {
+		for name, value := range jsonrpc.Members(content) {
+			if !f.matches(name, value) {
+				path := string(appendPointer([]byte{'/'}, []byte(name)))
+				found = append(found, violation{path, "must match the pattern " + clip(f.patterns[name])})
 			}
-			e.Problems = append(e.Problems, problem)
 		}
-		return nil, e
 	}
-	return content, nil
+	if len(found) == 0 {
+		return content, nil
+	}
+	e := &AnswerError{}
+	for _, v := range found {
+		problem := v.problem
+		if v.path != "" {
+			problem = v.path + ": " + problem
+		}
+		e.Problems = append(e.Problems, problem)
+	}
+	return nil, e
+}
+
+// matches reports whether a value fits the pattern of its field. One that is long or
+// that this language cannot read is left to the server.
+func (f *clientForm) matches(name string, value []byte) bool {
+	pattern, ok := f.patterns[name]
+	if !ok || len(pattern) > maxPattern || !isString(value) {
+		return true
+	}
+	text, _ := jsonrpc.Unquote(value)
+	re, err := regexp.Compile(pattern)
+	return err != nil || re.MatchString(text)
 }
 
 // settle makes the result that goes to the server of what OnElicit has returned.

@@ -22,6 +22,7 @@ const everyField = `{"type":"object","title":"t","additionalProperties":false,"p
 	"titles":{"type":"array","items":{"anyOf":[{"const":"p","title":"P"},{"const":"q","title":"Q"}]}},
 	"wrong":{"type":"string","enum":["a"],"default":"not one of them"},
 	"ecma":{"type":"string","pattern":"^(?!x)"},
+	"code":{"type":"string","pattern":"^[a-z]+$","default":"UPPER"},
 	"step":{"type":"integer","multipleOf":5}
 },"required":["name","age"]}`
 
@@ -33,7 +34,7 @@ func TestElicitParamsComplete(t *testing.T) {
 		{``, `{` + everyDefault + `}`},
 		{`{}`, `{` + everyDefault + `}`},
 		{` {"name":"Bob","age":18,"score":0,"ok":false,"colour":"r","titled":"1","several":["y","z"]}`, `{"name":"Bob","age":18,"score":0,"ok":false,"colour":"r","titled":"1","several":["y","z"]}`},
-		{`{"mail":"a@b.example","named":"b","titles":["p","q"],"ecma":"x","step":10}`, `{"mail":"a@b.example","named":"b","titles":["p","q"],"ecma":"x","step":10,` + everyDefault + `}`},
+		{`{"mail":"a@b.example","named":"b","titles":["p","q"],"ecma":"x","code":"z","step":10}`, `{"mail":"a@b.example","named":"b","titles":["p","q"],"ecma":"x","code":"z","step":10,` + everyDefault + `}`},
 	} {
 		var content mcp.Raw
 		if tt.content != "" {
@@ -48,7 +49,7 @@ func TestElicitParamsComplete(t *testing.T) {
 		`{"name":"A"}`: "/name", `{"name":"Adelaide"}`: "/name", `{"name":7}`: "/name", `{"name":null}`: "/name",
 		`{"age":17}`: "/age", `{"age":18.5}`: "/age", `{"score":101}`: "/score", `{"ok":"true"}`: "/ok", `{"colour":"b"}`: "/colour",
 		`{"titled":"One"}`: "/titled", `{"named":"A"}`: "/named", `{"several":[]}`: "/several", `{"several":["x","y","z"]}`: "/several",
-		`{"several":["w"]}`: "/several", `{"titles":["P"]}`: "/titles", `{"step":7}`: "/step", `{"other":1}`: "other",
+		`{"several":["w"]}`: "/several", `{"titles":["P"]}`: "/titles", `{"step":7}`: "/step", `{"code":"A1"}`: "/code", `{"code":7}`: "/code", `{"other":1}`: "other",
 	} {
 		_, err := p.Complete(mcp.Raw(content))
 		var wrong *mcp.AnswerError

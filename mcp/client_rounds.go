@@ -147,7 +147,7 @@ func (c *Client) attempt(
 	defer l.stop()
 	for retry := 0; ; retry++ {
 		res, err := c.send(ctx, l, method, params, opts, input)
-		if err != nil || res.Type == "" || res.Type == ResultComplete {
+		if err != nil || res.Type == "" || res.Type == ResultComplete || opts.tasks && res.Type == ResultTask {
 			if input != nil {
 				res.Cache = Cache{} // not to be kept: it depends on more than the params (server/utilities/caching, Cache Key)
 			}
