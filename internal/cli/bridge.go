@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
-	"time"
+	"fmt"
+
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
 
 type bridgeCmd struct {
@@ -16,14 +19,27 @@ func (*bridgeCmd) Help() string {
 
 // Run serves standard input and output until the input ends.
 func (cmd *bridgeCmd) Run(ctx context.Context, a *app) error {
-	remote, err := cmd.dial(cmd.URL)
+	r, err := cmd.dial(a, cmd.URL, true, 0)
 	if err != nil {
 		return err
 	}
-	err = a.serveStdio(ctx, remote)
-	// The client has gone; its remote session still deserves an end.
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	_ = remote.Close(end)
-	return err
+	defer r.close(ctx) // the client has gone; its remote session still deserves an end
+	return a.serveStdio(ctx, told{r, a})
+}
+
+// told is a handler that tells the person who runs it, and the client, why a server
+// cannot be used without a login: clients show little of what goes wrong elsewhere.
+type told struct {
+	mcp.Handler
+	a *app
+}
+
+// Handle implements [mcp.Handler].
+func (t told) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+	res, err := t.Handler.Handle(ctx, req, sink)
+	if hint := loginHint(err); hint != "" {
+		fmt.Fprintf(t.a.stderr, "fairlead: %s\nhint: %s\n", printable(err.Error()), hint)
+		err = mcp.Errorf(jsonrpc.CodeInternalError, "%s; %s", printable(err.Error()), hint)
+	}
+	return res, err
 }

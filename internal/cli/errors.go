@@ -77,6 +77,8 @@ func diagnose(err error) *failure {
 		return &failure{exitFailed, err, `mend the lines above and run "fairlead check" again`}
 	case errors.Is(err, context.Canceled):
 		return &failure{exitFailed, errors.New("interrupted"), "run the command again to start over"}
+	case loginHint(err) != "":
+		return &failure{exitFailed, err, loginHint(err)}
 	case errors.Is(err, adminapi.ErrUnreachable):
 		return &failure{exitUnreachable, err, `start a node with "fairlead serve", or name its data directory with --data`}
 	case mcp.IsWireError(err):

@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/internal/adminapi"
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/oauth"
 	"github.com/fairlead-mcp/fairlead/mcp/stdio"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
@@ -24,14 +25,15 @@ type target struct {
 	URL       string        `placeholder:"URL" help:"Talk to the server at this address instead of the local node."`
 	Stdio     bool          `help:"Talk to the program that follows: --stdio CMD ARG..., at the end of the line."`
 	Timeout   time.Duration `default:"60s" help:"Longest time for one request."`
-	Data      string        `placeholder:"DIR" help:"Data directory of the local node."`
 	httpFlags `embed:""`
 }
 
 // httpFlags are the flags of whatever talks HTTP.
 type httpFlags struct {
-	Header    []string `sep:"none" placeholder:"NAME:VALUE" help:"Send this header; may be repeated."`
-	TokenFile string   `placeholder:"FILE" help:"Send the bearer token in this file."`
+	Data       string   `placeholder:"DIR" help:"Data directory of the local node, and of logins."`
+	Header     []string `sep:"none" placeholder:"NAME:VALUE" help:"Send this header; may be repeated."`
+	TokenFile  string   `placeholder:"FILE" help:"Send the bearer token in this file."`
+	loginFlags `embed:""`
 }
 
 // header returns the headers that the flags ask for.
@@ -54,17 +56,56 @@ func (f *httpFlags) header() (http.Header, error) {
 	return h, nil
 }
 
-// dial makes a client of the server at address.
-func (f *httpFlags) dial(address string) (*streamhttp.Client, error) {
+// remote is a server at an address.
+type remote struct {
+	mcp.Handler
+	client   *streamhttp.Client
+	loopback *oauth.Loopback // nil: nobody is asked to log in
+	patience time.Duration   // that a request may take longer than the limit, because of a login
+}
+
+// dial makes a client of the server at address. limit bounds its requests; zero
+// leaves that to whoever sends them. A server that was named may ask for a login;
+// the local node knows its callers by tokens.
+func (f *httpFlags) dial(a *app, address string, named bool, limit time.Duration) (*remote, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, misused("write it as http://HOST:PORT/mcp", "%q is not the URL of a server", address)
 	}
-	header, err := f.header()
-	if err != nil {
+	opts := &streamhttp.ClientOptions{}
+	if opts.Header, err = f.header(); err != nil {
 		return nil, err
 	}
-	return streamhttp.NewClient(address, &streamhttp.ClientOptions{Header: header}), nil
+	r := &remote{}
+	p := &patience{limit: limit}
+	if named && takesLogin(u) {
+		var transport *oauth.Transport
+		if transport, r.loopback, err = f.transport(a, a.dataDir(f.Data), address, p); err != nil {
+			return nil, err
+		}
+		opts.HTTPClient = &http.Client{Transport: transport}
+	}
+	if r.loopback != nil {
+		r.patience = loginTimeout
+		opts.Timeout = time.Minute + loginTimeout
+	}
+	r.client = streamhttp.NewClient(address, opts)
+	r.Handler = r.client
+	if r.loopback != nil && limit > 0 {
+		r.Handler = patient{r.client, p}
+	}
+	return r, nil
+}
+
+// close ends the connection. The command is over, maybe because ctx is: ending a
+// session may still take a moment.
+func (r *remote) close(ctx context.Context) {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = r.client.Close(end)
+	if r.loopback != nil {
+		_ = r.loopback.Close()
+	}
 }
 
 // open connects to the server; done ends the connection.
@@ -101,17 +142,12 @@ func (t *target) open(ctx context.Context, a *app) (c *mcp.Client, done func(), 
 	if address == "" {
 		address = t.local(ctx, a)
 	}
-	remote, err := t.dial(address)
+	r, err := t.dial(a, address, t.URL != "", t.Timeout)
 	if err != nil {
 		return nil, nil, err
 	}
-	done = func() {
-		// The command is over, maybe because ctx is: ending a session may still take a moment.
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		_ = remote.Close(end)
-	}
-	return mcp.NewClient("fairlead", version(), remote, opts), done, nil
+	opts.Timeout += r.patience
+	return mcp.NewClient("fairlead", version(), r, opts), func() { r.close(ctx) }, nil
 }
 
 // local is the endpoint of the local node: the one it tells on its admin socket,
