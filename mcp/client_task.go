@@ -121,6 +121,9 @@ func (t *ToolTask) Refresh(ctx context.Context) (Task, error) {
 // cancelled [ErrTaskCancelled]. Wait ends at the latest after ClientOptions.MaxTimeout.
 // An end of ctx does not cancel the task, for which one can Wait again.
 func (t *ToolTask) Wait(ctx context.Context) (*ToolResult, error) {
+	if res, done, err := t.outcome(t.State()); done {
+		return res, err
+	}
 	end := time.Now().Add(t.client.opts.MaxTimeout)
 	ctx, cancel := context.WithDeadline(ctx, end)
 	hints := make(chan struct{}, 1)

@@ -135,7 +135,7 @@ func taskOf(body []byte) (*mcp.Task, *mcp.Error) {
 }
 
 func (s *Session) cancelTask(ctx context.Context, id string) ([]byte, *mcp.Error) {
-	body, t, problem := s.getTask(ctx, id)
+	_, t, problem := s.getTask(ctx, id)
 	if problem != nil {
 		return nil, problem
 	}
@@ -145,7 +145,8 @@ func (s *Session) cancelTask(ctx context.Context, id string) ([]byte, *mcp.Error
 	if _, problem = s.ofTask(ctx, mcp.MethodCancelTask, id); problem != nil {
 		return nil, problem
 	}
-	if body, t, problem = s.getTask(ctx, id); problem != nil {
+	body, t, problem := s.getTask(ctx, id)
+	if problem != nil {
 		return nil, problem
 	}
 	return oldTask(body, t), nil
