@@ -234,10 +234,17 @@ func TestClientCache(t *testing.T) {
 		}
 	})
 	t.Run("not beyond a doubt", func(t *testing.T) {
+		call := func(c *mcp.Client) error { _, err := c.CallTool(ctx, "x", nil, nil); return err }
+		page := func(c *mcp.Client) error { cursor := "old"; _, err := c.ListToolsPage(ctx, &cursor); return err }
 		for name, tt := range map[string]struct {
+			call func(*mcp.Client) error
 			err  *mcp.Error
 			want int
-		}{"an unknown tool": {mcp.ErrInvalidParams("unknown tool"), 1}, "a failure": {mcp.Errorf(jsonrpc.CodeInternalError, "x"), 0}} {
+		}{
+			"an unknown tool":   {call, mcp.ErrInvalidParams("unknown tool"), 1},
+			"an unknown cursor": {page, mcp.ErrInvalidParams("unknown cursor"), 1},
+			"a failure":         {call, mcp.Errorf(jsonrpc.CodeInternalError, "x"), 0},
+		} {
 			s := &cacheServer{ttl: time.Hour}
 			// The error has come over a wire.
 			h := mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
@@ -255,7 +262,7 @@ func TestClientCache(t *testing.T) {
 			c := mcp.NewClient("c", "1", h, &mcp.ClientOptions{CacheBytes: size})
 			s.asked(t, tools(c))
 			s.fail = tt.err
-			if _, err := c.CallTool(ctx, "x", nil, nil); err == nil {
+			if err := tt.call(c); err == nil {
 				t.Error("no error")
 			}
 			s.fail = nil
