@@ -11,7 +11,9 @@ const (
 	PathLive   = "/livez"
 	PathReady  = "/readyz"
 	PathHealth = "/healthz"
-	PathStatus = "/admin/v1/status"
+	// PathStartup is unavailable until every upstream has had its first attempt.
+	PathStartup = "/startupz"
+	PathStatus  = "/admin/v1/status"
 	// PathCalls lists the last calls, newest first, and PathCalls/ID is one of them.
 	PathCalls = "/admin/v1/calls"
 	// PathUpstreams/NAME/ACTION, by POST, does something to an upstream.
@@ -57,11 +59,14 @@ type Status struct {
 	Started   time.Time  `json:"started"`
 	Ready     bool       `json:"ready"`
 	Draining  bool       `json:"draining"`
+	Health    string     `json:"health"`   // healthy, degraded, unhealthy, unknown
 	Endpoint  string     `json:"endpoint"` // URL of /mcp
 	Admin     string     `json:"admin"`    // URL of the admin listener
 	Calls     int        `json:"calls"`    // running now
 	Hidden    []string   `json:"hidden"`   // names and URIs that lost a collision, and why
 	Upstreams []Upstream `json:"upstreams"`
+	// Components are what is watched, upstreams included.
+	Components []Component `json:"components"`
 }
 
 // Upstream is what a node knows of one upstream.
@@ -88,22 +93,25 @@ type Breaker struct {
 	OpenTools []string  `json:"openTools,omitempty"`
 }
 
-// Health is the answer of PathLive, PathReady and PathHealth.
+// Health is the answer of PathLive, PathReady, PathStartup and PathHealth.
 type Health struct {
-	Status string  `json:"status"` // ok, degraded or unavailable
-	Checks []Check `json:"checks"`
+	Status     string      `json:"status"` // ok, degraded or unavailable
+	Reason     string      `json:"reason,omitzero"`
+	Components []Component `json:"components"`
 }
 
-// States of [Health] and [Check].
+// Component is something that a node watches.
+type Component struct {
+	Name     string    `json:"name"`
+	State    string    `json:"state"` // healthy, degraded, unhealthy, unknown
+	Since    time.Time `json:"since"`
+	Critical bool      `json:"critical,omitzero"`
+	Reason   string    `json:"reason,omitzero"` // only in PathStatus
+}
+
+// States of [Health].
 const (
 	OK          = "ok"
 	Degraded    = "degraded"
 	Unavailable = "unavailable"
 )
-
-// Check is one thing that was looked at.
-type Check struct {
-	Name   string `json:"name"`
-	Status string `json:"status"`
-	Detail string `json:"detail,omitzero"`
-}

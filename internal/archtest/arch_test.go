@@ -42,8 +42,9 @@ var layers = []layer{
 	{"internal/limit", "circuit breakers and budgets; knows nothing of MCP", nil, []string{"github.com/sony/gobreaker/v2"}},
 	{"internal/upstream", "one upstream's life: connect, era, catalogue, calls, breakers", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/limit", "internal/supervise"}, nil},
 	{"internal/gateway", "many upstreams as one server: names, lists, subscriptions, the pipeline list", []string{"mcp", "mcp/jsonrpc", "internal/limit", "internal/upstream"}, nil},
+	{"internal/health", "components, states, hysteresis, resources", nil, nil},
 	{"internal/adminapi", "types of the control API and its client", nil, []string{"github.com/go-json-experiment/json"}},
-	{"internal/daemon", "the only wiring: `New`, `Run`, `Stop`, a named teardown stack", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/adminapi", "internal/approval", "internal/config", "internal/gateway", "internal/secret", "internal/supervise", "internal/upstream"}, []string{"github.com/go-json-experiment/json", "golang.org/x/sync"}},
+	{"internal/daemon", "the only wiring: `New`, `Run`, `Stop`, a named teardown stack", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/adminapi", "internal/approval", "internal/config", "internal/gateway", "internal/health", "internal/secret", "internal/supervise", "internal/upstream"}, []string{"github.com/go-json-experiment/json", "golang.org/x/sync"}},
 	{"internal/cli", "command table, output as text and JSON, hints", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "mcp/oauth", "internal/adminapi", "internal/approval", "internal/config", "internal/daemon", "internal/secret"}, []string{"github.com/alecthomas/kong", "github.com/go-json-experiment/json"}},
 	{"cmd/fairlead", "main, three lines", []string{"internal/cli"}, nil},
 }

@@ -41,6 +41,9 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 	case st.Ready:
 		state = "ready"
 	}
+	if st.Health != "healthy" {
+		state += ", " + st.Health
+	}
 	fmt.Fprintf(a.stdout, "node      %s, up %s, version %s, pid %d\n", state, time.Since(st.Started).Round(time.Second), st.Version, st.PID)
 	fmt.Fprintf(a.stdout, "endpoint  %s\nadmin     %s\ncalls     %d running\n\n", st.Endpoint, st.Admin, st.Calls)
 	rows := [][]string{{"UPSTREAM", "STATE", "SINCE", "TOOLS", "RESTARTS", "BREAKER", "PID", "PROTOCOL", "LAST ERROR"}}
@@ -57,6 +60,13 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 	}
 	if err := a.columns(rows); err != nil {
 		return err
+	}
+	for _, c := range st.Components {
+		if c.State == "unhealthy" || c.State == "degraded" {
+			if err := a.asText(c.Name + " is " + c.State + ": " + c.Reason); err != nil {
+				return err
+			}
+		}
 	}
 	for _, h := range st.Hidden {
 		if err := a.asText("hidden: " + h); err != nil {

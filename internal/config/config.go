@@ -90,6 +90,8 @@ type Upstream struct {
 	Tools        Tools
 	Timeout      time.Duration // of one call
 	StartTimeout time.Duration // until the upstream has answered its first request
+	Concurrent   int           // calls that may run at one time; zero for the default
+	Critical     bool          // without it the node is not ready
 }
 
 // Tools says which tools of an upstream are offered. In a pattern, * stands for

@@ -135,6 +135,13 @@ func (d *decoder) set(k *key, path string, n *node, t *target) {
 			}
 			*field = int(v)
 		}
+	case *bool:
+		if s, ok := d.scalar(k, path, n); ok {
+			if s != "true" && s != "false" {
+				d.wrong(k, path, n, "neither true nor false")
+			}
+			*field = s == "true"
+		}
 	case *ByteSize:
 		if s, ok := d.scalar(k, path, n); ok {
 			v, err := ParseByteSize(s)

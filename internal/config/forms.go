@@ -20,6 +20,7 @@ var (
 	formDuration  = &form{"duration", "a number with its unit, as in 500ms, 30s, 5m or 1h30m", nil}
 	formSize      = &form{"size", "a number with its unit, as in 512KiB or 4MiB", nil}
 	formCount     = &form{"number", "a whole number from 1", nil}
+	formBool      = &form{"true or false", "true or false", nil}
 	formHash      = &form{"hash", "\"sha256:\" and the 64 hex digits that this prints: printf %s \"$TOKEN\" | sha256sum", nil}
 	formCommand   = &form{"command", "the name or path of a program", checkCommand}
 	formURL       = &form{"URL", "a URL, as in https://mcp.example.com/mcp", checkURL}

@@ -227,6 +227,8 @@ func (k *key) schema() map[string]any {
 		return pattern([]string{"string", "integer", "null"}, `^[0-9]+ *([KMG]i?B|B)?$`)
 	case formCount:
 		return pattern([]string{"string", "integer", "null"}, `^[0-9]+$`)
+	case formBool:
+		return pattern([]string{"boolean", "string", "null"}, `^(true|false)$`)
 	case formHash:
 		return pattern("string", `^sha256:[0-9A-Fa-f]{64}$`)
 	case formTexts, formNames, formGlobs, formOrigins:

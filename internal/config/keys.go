@@ -191,4 +191,14 @@ var upstreamKeys = []key{
 		doc:   "Time the upstream gets from its start until it has answered for the first time. A command that installs itself needs longer.",
 		field: func(t *target) any { return &t.upstream.StartTimeout },
 	},
+	{
+		path: "max_concurrent", form: formCount, defNote: "256", example: "16",
+		doc:   "Calls that may run at one time. Further ones are refused as overloaded.",
+		field: func(t *target) any { return &t.upstream.Concurrent },
+	},
+	{
+		path: "critical", form: formBool, defNote: "false", example: "true",
+		doc:   "Whether the node is of no use without this upstream: while it is unhealthy, /readyz says 503.",
+		field: func(t *target) any { return &t.upstream.Critical },
+	},
 }

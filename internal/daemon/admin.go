@@ -47,13 +47,18 @@ func (d *Daemon) startAdmin(name string, h http.Handler, ln net.Listener, down *
 func (d *Daemon) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+adminapi.PathLive, func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, &adminapi.Health{Status: adminapi.OK, Checks: []adminapi.Check{}})
+		answer(w, http.StatusOK, &adminapi.Health{Status: adminapi.OK, Components: []adminapi.Component{}})
 	})
 	mux.HandleFunc("GET "+adminapi.PathReady, func(w http.ResponseWriter, _ *http.Request) {
-		health(w, d.readiness())
+		h := d.readiness()
+		answer(w, statusOf(h), h)
+	})
+	mux.HandleFunc("GET "+adminapi.PathStartup, func(w http.ResponseWriter, _ *http.Request) {
+		h := d.startup()
+		answer(w, statusOf(h), h)
 	})
 	mux.HandleFunc("GET "+adminapi.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
-		health(w, d.health())
+		answer(w, http.StatusOK, d.healthAll()) // what it says is its verdict; the probes are the others
 	})
 	mux.HandleFunc("GET "+adminapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, d.status())
@@ -115,49 +120,11 @@ func loopbackHost(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// readiness says whether the node takes calls. An upstream that is down does not
-// make the node unready: the others are served, and its callers get a clear error.
-func (d *Daemon) readiness() *adminapi.Health {
-	h := &adminapi.Health{Status: adminapi.OK, Checks: []adminapi.Check{}}
-	listeners := adminapi.Check{Name: "listeners", Status: adminapi.OK}
-	switch {
-	case d.draining.Load():
-		h.Status, listeners.Status, listeners.Detail = adminapi.Unavailable, adminapi.Unavailable, "draining"
-	case !d.ready.Load():
-		h.Status, listeners.Status, listeners.Detail = adminapi.Unavailable, adminapi.Unavailable, "not listening yet"
-	}
-	h.Checks = append(h.Checks, listeners)
-	for _, u := range d.upstreams {
-		h.Checks = append(h.Checks, upstreamCheck(u.Status()))
-	}
-	return h
-}
-
-// health is readiness in which upstreams count.
-func (d *Daemon) health() *adminapi.Health {
-	h := d.readiness()
-	for _, c := range h.Checks {
-		if c.Status != adminapi.OK && h.Status == adminapi.OK {
-			h.Status = adminapi.Degraded
-		}
-	}
-	return h
-}
-
-func upstreamCheck(st upstream.Status) adminapi.Check {
-	c := adminapi.Check{Name: "upstream " + st.Name, Status: adminapi.OK, Detail: string(st.State)}
-	if st.State != upstream.Ready {
-		c.Status = adminapi.Unavailable
-	}
-	// Not the last error: the probes need no token, and it may name paths and addresses.
-	return c
-}
-
 func (d *Daemon) status() *adminapi.Status {
 	st := &adminapi.Status{
 		Version: d.opts.Version, PID: os.Getpid(), Started: d.started,
 		Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()),
-		Hidden: []string{}, Upstreams: []adminapi.Upstream{},
+		Health: string(d.monitor.Verdict()), Hidden: []string{}, Upstreams: []adminapi.Upstream{}, Components: d.components(true),
 	}
 	if where := d.where.Load(); where != nil {
 		st.Endpoint, st.Admin = where.Endpoint, where.Admin
@@ -222,14 +189,6 @@ func callOf(t gateway.Trace) adminapi.Call {
 		c.Decisions = append(c.Decisions, adminapi.Decision{Stage: s.Stage, Rule: s.Rule, OK: s.OK, TookMicros: s.Took.Microseconds()})
 	}
 	return c
-}
-
-func health(w http.ResponseWriter, h *adminapi.Health) {
-	code := http.StatusOK
-	if h.Status == adminapi.Unavailable {
-		code = http.StatusServiceUnavailable
-	}
-	answer(w, code, h)
 }
 
 func answer(w http.ResponseWriter, code int, v any) {

@@ -24,6 +24,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/internal/approval"
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/internal/gateway"
+	"github.com/fairlead-mcp/fairlead/internal/health"
 	"github.com/fairlead-mcp/fairlead/internal/supervise"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 )
@@ -39,6 +40,10 @@ type Options struct {
 	// Approvals are asked before each start of a child; what they do not hold is not
 	// run. Nil means that the config's commands run as they stand.
 	Approvals *approval.Store
+	// ProbeEvery is the time between two probes of an upstream. Zero means 10 s.
+	ProbeEvery time.Duration
+	// ProbeTimeout bounds one probe. Zero means 5 s.
+	ProbeTimeout time.Duration
 	// Lookup is the environment of the node, of which upstreams get a part. Nil means os.LookupEnv.
 	Lookup func(name string) (string, bool)
 }
@@ -59,6 +64,7 @@ type Daemon struct {
 	upstreams []*upstream.Upstream
 	gateway   *gateway.Gateway
 	front     *front
+	monitor   *health.Monitor
 	started   time.Time
 
 	ready    atomic.Bool
@@ -80,6 +86,9 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 	}
 	if d.opts.Version == "" {
 		d.opts.Version = "0"
+	}
+	if d.opts.ProbeEvery == 0 {
+		d.opts.ProbeEvery = 10 * time.Second
 	}
 	if d.opts.Lookup == nil {
 		d.opts.Lookup = os.LookupEnv
@@ -103,11 +112,13 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 		u := &cfg.Upstreams[i]
 		d.upstreams = append(d.upstreams, upstream.New(u.Name, d.spec(u), &upstream.Options{
 			Logger: d.log, ClientName: "fairlead", ClientVersion: d.opts.Version,
-			Permit: d.permit(u),
+			Permit:  d.permit(u),
+			OnEvent: func(st upstream.Status) { d.monitor.Wake(upstreamPrefix + st.Name) },
 		}))
 	}
 	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls})
 	d.front = newFront(cfg, d.upstreams, d.gateway)
+	d.monitor = d.newMonitor()
 	return d, nil
 }
 
@@ -185,6 +196,7 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	}
 
 	d.runUpstreams(ctx, down)
+	d.runMonitor(ctx, down)
 
 	// Pushed after the upstreams, so taken down before them: calls still have somebody to answer them.
 	d.startServer("mcp", d.front.server(), wrapped, down, broken, d.front.close)

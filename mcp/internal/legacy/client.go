@@ -147,7 +147,10 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (m
 		return mcp.Result{Body: c.discoverBody(), Type: mcp.ResultComplete, Cache: private}, nil
 	case mcp.MethodListen:
 		return c.listeners.listen(ctx, c.server.Capabilities, req, sink)
-	case methodInitialize, methodPing, methodSetLevel, methodSubscribe, methodUnsubscribe:
+	case methodPing: // whoever asks wants to know whether the server answers
+		body, err := c.wire.RoundTrip(ctx, req.Method, nil, plain{levelSink{mcp.Discard, ""}, c})
+		return mcp.Result{Body: body, Type: mcp.ResultComplete}, err
+	case methodInitialize, methodSetLevel, methodSubscribe, methodUnsubscribe:
 		// They are of the session, which is not the caller's.
 		return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
 	}
