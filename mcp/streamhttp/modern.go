@@ -90,7 +90,8 @@ func checkHeaders(h http.Header, msg *jsonrpc.Message, req *mcp.Request) *header
 		return nil
 	}
 	switch msg.Method {
-	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource:
+	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource,
+		mcp.MethodGetTask, mcp.MethodUpdateTask, mcp.MethodCancelTask:
 		if p := checkHeader(h[headerName], headerName, req.Name, true); p != nil {
 			return &headerProblem{Error: p}
 		}
