@@ -249,7 +249,8 @@ func (q *Question) request(v Version) (InputRequest, error) {
 		}
 		method, params = MethodSample, q.Sample
 	case q.Roots:
-		return InputRequest{Method: MethodListRoots}, nil
+		// Peers have been seen that do not read a request without params.
+		return InputRequest{Method: MethodListRoots, Params: Raw(`{}`)}, nil
 	default:
 		return InputRequest{}, errors.New("the question asks nothing")
 	}

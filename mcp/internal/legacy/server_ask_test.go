@@ -123,7 +123,7 @@ func TestSessionAsks(t *testing.T) {
 			sampling = `sampling/createMessage {"messages":[{"role":"user","content":[{"type":"text","text":"one"},{"type":"text","text":"two"}]}],"maxTokens":9}`
 		}
 		// Progress never falls, although the handler began anew twice.
-		all := strings.Join([]string{fmt.Sprintf(progress, 1), fmt.Sprintf(progress, 2), want, sampling, "roots/list ", fmt.Sprintf(progress, 3)}, "\n")
+		all := strings.Join([]string{fmt.Sprintf(progress, 1), fmt.Sprintf(progress, 2), want, sampling, "roots/list {}", fmt.Sprintf(progress, 3)}, "\n")
 		if p.took() != all {
 			t.Errorf("%s: the client got\n%s\nwant\n%s", version, p.took(), all)
 		}
