@@ -18,7 +18,10 @@ func newServer(shop *shop) (*mcp.Server, error) {
 	err := errors.Join(
 		mcp.AddTool(s, mcp.Tool{Name: "search", Description: "Find books by words of the title"}, shop.search),
 		mcp.AddTool(s, mcp.Tool{Name: "order", Description: "Order a book"}, shop.order),
-		mcp.AddTool(s, mcp.Tool{Name: "index", Description: "Index the shelves anew"}, shop.index),
+		mcp.AddTool(s, mcp.Tool{
+			Name: "index", Description: "Index the shelves anew",
+			Execution: &mcp.ToolExecution{TaskSupport: mcp.TaskOptional},
+		}, shop.index),
 		s.AddResource(mcp.Resource{URI: "shop:///hours", Name: "hours", MIMEType: "text/plain"}, shop.hours),
 		s.AddResourceTemplate(mcp.ResourceTemplate{URITemplate: "book:///{isbn}", Name: "book", MIMEType: "text/plain"}, shop.book),
 		s.AddPrompt(mcp.Prompt{
