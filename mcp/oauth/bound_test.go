@@ -103,6 +103,23 @@ func TestBoundToken(t *testing.T) {
 	}
 }
 
+// TestBoundLogin: a login with a key says so, and takes no token that is not bound to
+// it.
+func TestBoundLogin(t *testing.T) {
+	key, err := oauth.NewDPoPKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t) // whose tokens are bearer tokens
+	_, err = w.call(t, w.transport(func(o *oauth.Options) { o.DPoP = key }), "x")
+	if err == nil || !strings.Contains(err.Error(), "would not be bound") {
+		t.Errorf("got %v", err)
+	}
+	if got := w.logins()[0].Get("dpop_jkt"); got != key.Thumbprint() || w.as.registrations[0]["dpop_bound_access_tokens"] != true {
+		t.Errorf("dpop_jkt %q, registration %v", got, w.as.registrations[0])
+	}
+}
+
 // TestNonceForEver: a server that wants another nonce each time is left.
 func TestNonceForEver(t *testing.T) {
 	n := 0

@@ -49,6 +49,35 @@ func TestResourceDiscovery(t *testing.T) {
 	}
 }
 
+// TestDocumentOfAnother: a challenge that names the true metadata of somebody else,
+// at its true place, would get a token that is good there.
+func TestDocumentOfAnother(t *testing.T) {
+	w, honest := newWorld(t), newWorld(t)
+	honest.mcp.place = "/.well-known/oauth-protected-resource"
+	honest.mcp.metadata = map[string]any{"resource": honest.mcp.url}
+	for _, place := range []string{
+		honest.mcp.url + honest.mcp.place,
+		w.mcp.url + "/.well-known/oauth-protected-resource/tenant2", // on the same host
+		w.mcp.url + "/.well-known/oauth-protected-resource/mc",      // of a folder that ours is not in
+	} {
+		w.mcp.before = func(rw http.ResponseWriter, r *http.Request) bool {
+			if tenant, ok := strings.CutPrefix(r.URL.Path, "/.well-known/oauth-protected-resource/"); ok {
+				writeDocument(rw, map[string]any{"resource": w.mcp.url + "/" + tenant, "authorization_servers": []string{w.as.url}}, nil)
+				return true
+			}
+			rw.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+place+`"`)
+			rw.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		if _, err := w.call(t, w.transport(nil), "x"); err == nil || !strings.Contains(err.Error(), "somebody else") {
+			t.Errorf("%s: %v", place, err)
+		}
+	}
+	if len(w.logins()) > 0 {
+		t.Error("the user was asked")
+	}
+}
+
 // TestServerDiscovery: where the client looks for the metadata of an issuer, in
 // order.
 func TestServerDiscovery(t *testing.T) {
@@ -141,14 +170,23 @@ func TestOwnServer(t *testing.T) {
 			}
 			w.mcp.silent = true
 			w.mcp.before = func(rw http.ResponseWriter, r *http.Request) bool {
-				versions[r.URL.Path] = r.Header.Get("MCP-Protocol-Version")
+				if v := r.Header.Get("MCP-Protocol-Version"); v != "" {
+					versions[r.URL.Path] = v
+				}
 				if r.URL.Path == "/mcp" {
 					return false
 				}
 				w.as.ServeHTTP(rw, r)
 				return true
 			}
-			w.mustCall(t, w.transport(nil), "x")
+			store := &oauth.MemoryStore{}
+			w.as.lifetime = 1 // the second process refreshes
+			for range 2 {
+				w.mustCall(t, w.transport(func(o *oauth.Options) { o.Store = store }), "x")
+			}
+			if logins, refreshes := len(w.logins()), len(w.as.tokenRequests("refresh_token")); logins != 1 || refreshes != 1 {
+				t.Errorf("%d logins and %d refreshes, want 1 and 1", logins, refreshes)
+			}
 			if got := versions["/.well-known/oauth-authorization-server"]; got != "2025-03-26" {
 				t.Errorf("MCP-Protocol-Version %q", got)
 			}

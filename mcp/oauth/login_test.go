@@ -81,7 +81,7 @@ func TestBrokenLogins(t *testing.T) {
 		"oversized server metadata":     {func(w *world) { w.as.metadata = map[string]any{"x": strings.Repeat("x", 300<<10)} }, "larger than", false},
 		"redirecting resource metadata": {func(w *world) { w.mcp.before = redirect("/.well-known/oauth-protected-resource/mcp", "/moved") }, "redirects", false},
 		"redirecting server metadata":   {func(w *world) { w.as.before = redirect("/.well-known/oauth-authorization-server", "/moved") }, "redirects", false},
-		"failing server metadata":       {func(w *world) { w.as.before = status("/.well-known/oauth-authorization-server", 503) }, "503", false},
+		"failing server metadata":       {func(w *world) { w.as.before = status("/.well-known/oauth-authorization-server", 503) }, "try again later", false},
 		"redirecting registration":      {func(w *world) { w.as.before = redirect("/register", "/moved") }, "refuses to register", false},
 		"redirecting token endpoint":    {func(w *world) { w.as.before = redirect("/token", "/moved") }, "redirects token requests", true},
 		"no iss though promised":        {func(w *world) { w.as.answer = func(q url.Values) { q.Del("iss") } }, "does not name its issuer", true},

@@ -91,6 +91,33 @@ func TestRefreshAfterRestart(t *testing.T) {
 	})
 }
 
+// TestRefreshGoesToItsIssuer: when another process has moved on to another
+// authorization server, the refresh token from there does not go to the old one.
+func TestRefreshGoesToItsIssuer(t *testing.T) {
+	w, next := newWorld(t), newWorld(t)
+	store := &oauth.MemoryStore{}
+	open := func() *oauth.Transport { return w.transport(func(o *oauth.Options) { o.Store = store }) }
+	one := open()
+	w.mustCall(t, one, "x")
+	w.as.revoke()
+	w.mcp.as, next.as.lifetime = next.as, 1
+	w.mustCall(t, open(), "y")
+
+	w.as.lifetime = 1
+	g, err := store.Load(t.Context(), w.mcp.url+"/mcp ")
+	if err != nil || g.Issuer != next.as.url {
+		t.Fatalf("stored: %v, %v", g, err)
+	}
+	w.mustCall(t, one, "z")
+	if got := w.as.tokenRequests("refresh_token"); len(got) > 0 {
+		t.Errorf("the old server got %v", got)
+	}
+	w.mustCall(t, one, "z") // the token of the new one ends at once
+	if old, fresh := w.as.tokenRequests("refresh_token"), next.as.tokenRequests("refresh_token"); len(old) > 0 || len(fresh) == 0 {
+		t.Errorf("refreshes: %v at the old server, %v at the new one", old, fresh)
+	}
+}
+
 // TestRefreshRefused: a refresh token that is not good any more leads to a login, and
 // only one.
 func TestRefreshRefused(t *testing.T) {

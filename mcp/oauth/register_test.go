@@ -197,6 +197,61 @@ func TestForgottenClient(t *testing.T) {
 	}
 }
 
+// TestForgottenSecret: the same where only the token endpoint says so. The login fails,
+// and the next one registers anew.
+func TestForgottenSecret(t *testing.T) {
+	w := newWorld(t)
+	w.as.know("old", "another secret")
+	store := &oauth.MemoryStore{}
+	old := &oauth.Grant{Issuer: w.as.url, Registration: oauth.Registration{
+		Issuer: w.as.url, ClientID: "old", ClientSecret: "secret", AuthMethod: oauth.AuthPost, Source: oauth.SourceDynamic, RedirectURI: callback,
+	}}
+	if err := store.Save(t.Context(), w.mcp.url+"/mcp ", old); err != nil {
+		t.Fatal(err)
+	}
+	rt := w.transport(func(o *oauth.Options) { o.Store = store })
+	var refused *oauth.TokenError
+	if _, err := w.call(t, rt, "x"); !errors.As(err, &refused) || refused.Code != "invalid_client" {
+		t.Errorf("got %v, want invalid_client", err)
+	}
+	w.mustCall(t, rt, "x")
+	if got := w.logins()[1].Get("client_id"); got == "old" {
+		t.Error("the lost client was used again")
+	}
+}
+
+// TestSeveralServers: of several authorization servers the one of the grant is used,
+// the one that the client is registered at, or the first.
+func TestSeveralServers(t *testing.T) {
+	first, second := newWorld(t), newWorld(t)
+	list := func(w ...*world) {
+		var issuers []string
+		for _, w := range w {
+			issuers = append(issuers, w.as.url)
+		}
+		first.mcp.metadata = map[string]any{"authorization_servers": issuers}
+	}
+	second.as.know("known", "")
+	second.client, first.mcp.as = first.client, second.as // whose tokens the MCP server takes
+	list(first, second)
+	registered := first.transport(func(o *oauth.Options) {
+		o.Registrations = []oauth.Registration{{Issuer: second.as.url, ClientID: "known"}}
+	})
+	first.mustCall(t, registered, "x")
+
+	list(second)
+	rt := first.transport(nil)
+	first.mustCall(t, rt, "x")
+	list(first, second)
+	second.as.revoke()
+	first.mustCall(t, rt, "y")
+	if got := first.as.paths(); len(got) > 0 {
+		t.Errorf("the first server was asked %q", got)
+	}
+	first.mcp.as = first.as
+	first.mustCall(t, first.transport(nil), "z")
+}
+
 // TestExpiredSecret: a dynamic client whose secret has ended is made anew, one that
 // was registered by hand is an error.
 func TestExpiredSecret(t *testing.T) {

@@ -54,7 +54,7 @@ func (t *Transport) current(ctx context.Context) (*Token, error) {
 		}
 		return nil, nil
 	}
-	token, err := t.renewEnding(ctx, &g.Token)
+	token, err := t.renewEnding(ctx)
 	if errors.Is(err, ErrUnsafeURL) && !t.isContacted() {
 		return nil, nil // whether the address is one of the server's own kind shows with its first answer
 	}
@@ -143,15 +143,15 @@ func (t *Transport) locked(ctx context.Context, do func(*Grant) error) error {
 	return do(g)
 }
 
-// renewEnding refreshes a token that ends. Nil and no error means that it cannot be
+// renewEnding refreshes the token, which ends. Nil and no error means that it cannot be
 // refreshed any more.
-func (t *Transport) renewEnding(ctx context.Context, ending *Token) (token *Token, err error) {
+func (t *Transport) renewEnding(ctx context.Context) (token *Token, err error) {
 	err = t.exclusive(ctx, func(g *Grant) error {
 		if g == nil {
 			t.keep(nil) // logged out elsewhere
 			return nil
 		}
-		if g.Token.AccessToken != ending.AccessToken && t.usable(&g.Token) && g.Token.Valid(time.Now(), expiryGap) {
+		if t.usable(&g.Token) && g.Token.Valid(time.Now(), expiryGap) { // somebody else was faster
 			t.keep(g)
 			token = &g.Token
 			return nil

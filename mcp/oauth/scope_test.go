@@ -168,14 +168,83 @@ func TestStepUpWithoutScope(t *testing.T) {
 		rw.WriteHeader(http.StatusForbidden)
 		return true
 	}
-	w.mustCall(t, w.transport(nil), "x")
-	w.as.grants = func([]string) []string { return []string{"a"} }
 	rt := w.transport(nil)
+	w.mustCall(t, rt, "x")
+	w.as.grants = func([]string) []string { return []string{"a"} }
+	rt = w.transport(nil)
 	var missing *oauth.ScopeError
 	if _, err := w.call(t, rt, "x"); !errors.As(err, &missing) {
 		t.Errorf("got %v, want a ScopeError", err)
 	}
 	if diff := cmp.Diff([]string{"a", "a b", "a", "a b"}, w.scopesAsked()); diff != "" {
+		t.Errorf("logins (-want +got)\n%s", diff)
+	}
+}
+
+// TestStepUpToNothing: when neither the challenge nor the metadata names a scope that
+// the token lacks, the user is not asked.
+func TestStepUpToNothing(t *testing.T) {
+	w := newWorld(t)
+	w.mcp.metadata = map[string]any{"scopes_supported": []string{"a"}}
+	w.mcp.before = func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Authorization") == "" {
+			return false
+		}
+		rw.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
+		rw.WriteHeader(http.StatusForbidden)
+		return true
+	}
+	var missing *oauth.ScopeError
+	if _, err := w.call(t, w.transport(nil), "x"); !errors.As(err, &missing) || len(w.logins()) != 1 {
+		t.Errorf("got %v after %d logins, want a ScopeError after 1", err, len(w.logins()))
+	}
+}
+
+// TestStepUpsAtOnce: two calls that need different scopes lead to one login each, the
+// second for all.
+func TestStepUpsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldWithoutNetwork()
+		w.mcp.scopes, w.mcp.need = []string{"read"}, needsScope
+		proceed := make(chan struct{})
+		rt := w.transport(func(o *oauth.Options) {
+			o.Authorize = func(ctx context.Context, link string) (string, error) {
+				<-proceed
+				return w.authorize(ctx, link)
+			}
+		})
+		go func() { proceed <- struct{}{} }()
+		w.mustCall(t, rt, "x")
+		w.mcp.seen("")
+		for _, call := range []string{"needs write", "needs delete"} {
+			go func() {
+				if status, err := w.call(t, rt, call); err != nil || status != http.StatusOK {
+					t.Errorf("%s: status %d, %v", call, status, err)
+				}
+			}()
+		}
+		synctest.Wait() // one logs in, the other waits
+		close(proceed)
+		synctest.Wait()
+		if got := w.mcp.seen("POST"); len(got) != 4 {
+			t.Errorf("%d requests, want each call twice", len(got))
+		}
+		if got := w.scopesAsked(); len(got) != 3 || len(strings.Fields(got[2])) != 3 {
+			t.Errorf("logins for %q", got)
+		}
+	})
+}
+
+// TestOfflineAccessIsNotRemembered: it is asked for only while the server offers it.
+func TestOfflineAccessIsNotRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.mcp.scopes, w.mcp.need = []string{"read"}, needsScope
+	w.as.metadata = map[string]any{"scopes_supported": []string{"offline_access"}}
+	rt := w.transport(nil)
+	w.mustCall(t, rt, "x")
+	w.as.metadata = nil
+	w.mustCall(t, rt, "needs write")
+	if diff := cmp.Diff([]string{"read offline_access", "read write"}, w.scopesAsked()); diff != "" {
 		t.Errorf("logins (-want +got)\n%s", diff)
 	}
 }
