@@ -277,8 +277,8 @@ func TestExpiredSecret(t *testing.T) {
 	}
 }
 
-// TestClientAuthentication: how the client proves itself, by what the server lists.
-func TestClientAuthentication(t *testing.T) {
+// TestAuthenticationMethod: how the client proves itself, by what the server lists.
+func TestAuthenticationMethod(t *testing.T) {
 	for name, row := range map[string]struct {
 		lists   any
 		dynamic string // registered for
