@@ -24,7 +24,7 @@ var ErrClosed = errors.New("mcp: connection closed before the answer")
 // peer that breaks the protocol is a *[ProtocolError].
 type Client struct {
 	handler Handler
-	asked   Asked // handler, if its server may ask outside of calls
+	origin  Handler // handler without the interceptors
 	opts    ClientOptions
 	caps    ClientCapabilities
 	info    []byte // Implementation object
@@ -128,9 +128,9 @@ func NewClient(name, version string, h Handler, opts *ClientOptions) *Client {
 	if c.offer, c.bad = json.Marshal(&c.caps); c.bad == nil {
 		c.bad = checkRoots(c.opts.Roots)
 	}
-	c.asked, _ = h.(Asked)
-	if c.asked != nil && (c.opts.OnElicit != nil || c.opts.OnPage != nil || c.opts.OnSample != nil || c.hasRoots()) {
-		c.asked.OnAsk(c.answerOutside)
+	c.origin = h
+	if a, ok := h.(Asked); ok && (c.opts.OnElicit != nil || c.opts.OnPage != nil || c.opts.OnSample != nil || c.hasRoots()) {
+		a.OnAsk(c.answerOutside)
 	}
 	return c
 }

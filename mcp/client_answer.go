@@ -275,8 +275,9 @@ func (c *Client) answerOutside(ctx context.Context, q InputRequest) (Raw, error)
 // RootsChanged tells a server of an old revision that the roots of the client have
 // changed. Later servers ask whenever they need them. See [Asked].
 func (c *Client) RootsChanged(ctx context.Context) error {
-	if c.asked == nil || !c.hasRoots() {
+	a, ok := c.origin.(Asked)
+	if !ok || !c.hasRoots() {
 		return nil
 	}
-	return c.asked.RootsChanged(ctx)
+	return a.RootsChanged(ctx)
 }

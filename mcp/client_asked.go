@@ -22,3 +22,23 @@ type Asked interface {
 	// later revision, which asks for roots whenever it needs them, it does nothing.
 	RootsChanged(context.Context) error
 }
+
+// Abandoner is a [Handler] that keeps something for a call between a result that
+// asks and the request that brings the answers, as those do that translate for
+// servers until 2025-11-25: there the call is still running.
+type Abandoner interface {
+	// Abandon says that the request with this requestState will not come, so that the
+	// server can be told that the call is cancelled. It does not block, and a state
+	// that means nothing here is ignored.
+	Abandon(state string)
+}
+
+// Abandon drops a call that was to be answered by hand and will not be: a server of
+// an old revision still waits for it.
+func (c *Client) Abandon(e *InputRequiredError) { c.abandon(e.State) }
+
+func (c *Client) abandon(state *string) {
+	if a, ok := c.origin.(Abandoner); ok && state != nil {
+		a.Abandon(*state)
+	}
+}

@@ -118,20 +118,24 @@ func (c *Client) complete(ctx context.Context, method string, params []byte, opt
 	input := opts.Input
 	for round := 0; ; round++ {
 		res, asked, err := c.attempt(ctx, end, method, params, opts, input)
+		if err != nil && round > 0 {
+			c.abandon(input.State) // in case the answers are what was wrong
+		}
 		if err != nil || asked == nil {
 			return res, err
 		}
 		questions, err := c.questions(asked)
-		switch {
-		case err != nil:
-			return Result{}, fmt.Errorf("%s: %w", method, err)
-		case opts.ByHand || slices.ContainsFunc(questions, func(q question) bool { return q.answer == nil }):
+		if err == nil && (opts.ByHand || slices.ContainsFunc(questions, func(q question) bool { return q.answer == nil })) {
 			return Result{}, &InputRequiredError{Method: method, Requests: asked.InputRequests, State: asked.RequestState}
-		case round == c.opts.MaxRounds:
-			return Result{}, fmt.Errorf("%s: %w: more than %d times", method, ErrTooManyRounds, round)
 		}
-		input, err = c.answer(ctx, end, questions)
+		if err == nil && round == c.opts.MaxRounds {
+			err = fmt.Errorf("%w: more than %d times", ErrTooManyRounds, round)
+		}
+		if err == nil {
+			input, err = c.answer(ctx, end, questions)
+		}
 		if err != nil {
+			c.abandon(asked.RequestState)
 			return Result{}, fmt.Errorf("%s: %w", method, err)
 		}
 		input.State = asked.RequestState

@@ -370,3 +370,39 @@ func TestClientProgressExtends(t *testing.T) {
 		})
 	}
 }
+
+// keeper is an asker that keeps something for a call between its rounds.
+type keeper struct {
+	asker
+	abandoned []string
+}
+
+func (k *keeper) Abandon(state string) { k.abandoned = append(k.abandoned, state) }
+
+func TestClientAbandons(t *testing.T) {
+	failing := all()
+	failing.OnListRoots = func(context.Context) ([]mcp.Root, error) { return nil, errors.New("no") }
+	once := all()
+	once.MaxRounds = 1
+	for _, tt := range []struct {
+		name    string
+		opts    *mcp.ClientOptions
+		answers []string
+		want    string
+	}{
+		{"answered", all(), []string{asks("1", askRoots), done}, "[]"},
+		{"no state", failing, []string{asks("", askRoots)}, "[]"},
+		{"not answered", failing, []string{asks("1", askRoots)}, "[1]"},
+		{"a violation", all(), []string{asks("1", askRoots), asks("2", page("javascript:"))}, "[2]"},
+		{"too many rounds", once, []string{asks("1", askRoots), asks("2", askRoots)}, "[2]"},
+		{"answers that are refused", all(), []string{asks("1", askRoots), `{"resultType":"no","requestState":1}`}, "[1]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := &keeper{asker: asker{answers: tt.answers}}
+			_, err := mcp.NewClient("c", "1", server, tt.opts).CallTool(t.Context(), "x", nil, nil)
+			if got := fmt.Sprint(server.abandoned); got != tt.want || (err == nil) != (tt.name == "answered") {
+				t.Errorf("abandoned %s, want %s; %v", got, tt.want, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,12 @@
+package streamhttp
+
+// Abandon implements [mcp.Abandoner]: a call that waits for answers to what a server
+// of an old revision has asked is cancelled.
+func (c *Client) Abandon(state string) {
+	c.mu.Lock()
+	session := c.session
+	c.mu.Unlock()
+	if session != nil && session.legacy != nil {
+		session.legacy.Abandon(state)
+	}
+}
