@@ -28,7 +28,8 @@ type layer struct {
 // the test, so adding one means deciding where it stands.
 var layers = []layer{
 	{"mcp/jsonrpc", "JSON-RPC 2.0 messages, raw ids, codes, strict scan, splice, newline framing with resynchronisation", nil, nil},
-	{"mcp", "MCP types by spec page, `Handler`, `Server`, `Client`, interceptors, revisions", []string{"mcp/jsonrpc"}, []string{"github.com/go-json-experiment/json", "github.com/santhosh-tekuri/jsonschema/v6"}},
+	{"mcp/internal/frontmatter", "the YAML at the top of a Markdown file, as JSON", []string{"mcp/jsonrpc"}, nil},
+	{"mcp", "MCP types by spec page, `Handler`, `Server`, `Client`, interceptors, revisions", []string{"mcp/jsonrpc", "mcp/internal/frontmatter"}, []string{"github.com/go-json-experiment/json", "github.com/santhosh-tekuri/jsonschema/v6"}},
 	{"mcp/internal/legacy", "the session state machine of old revisions, both directions, free of transport", []string{"mcp", "mcp/jsonrpc"}, []string{"github.com/go-json-experiment/json"}},
 	{"mcp/stdio", "framed pipes and child processes", []string{"mcp", "mcp/jsonrpc", "mcp/internal/legacy"}, nil},
 	{"mcp/streamhttp", "HTTP exchange to Handler and back, sessions, streams", []string{"mcp", "mcp/jsonrpc", "mcp/internal/legacy"}, nil},
