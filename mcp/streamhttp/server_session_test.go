@@ -56,7 +56,7 @@ func TestInitialize(t *testing.T) {
 		{"1999-01-01", "2025-11-25"},
 	} {
 		got := e.do(t, http.MethodPost, initializeOf(tc.asked))
-		for _, want := range []string{`"protocolVersion":"` + tc.got + `"`, `"capabilities":{"tools":{}}`, `"serverInfo":{"name":"fixture","version":"1"}`, `"instructions":"be kind"`} {
+		for _, want := range []string{`"protocolVersion":"` + tc.got + `"`, `"capabilities":{"tools":{},"extensions":{"x":{}}`, `"serverInfo":{"name":"fixture","version":"1"}`, `"instructions":"be kind"`} {
 			if !strings.Contains(got.body, want) {
 				t.Errorf("%s: got %s, want %s", tc.asked, got.body, want)
 			}

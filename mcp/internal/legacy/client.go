@@ -225,7 +225,7 @@ var private = mcp.Cache{Scope: mcp.CachePrivate}
 // discoverBody makes the result of server/discover from that of initialize.
 func (c *Client) discoverBody() []byte {
 	// The tasks of 2025-11-25 are not those of the extension that modern callers know.
-	capabilities := jsonrpc.Splice(nil, c.server.Capabilities, jsonrpc.Member{Key: "tasks"})
+	capabilities := jsonrpc.Splice(nil, c.server.Capabilities, jsonrpc.Member{Key: "tasks"}, extensions(c.server.Capabilities))
 	var meta []byte
 	if c.server.ServerInfo != nil {
 		meta = jsonrpc.Splice(nil, nil, jsonrpc.Member{Key: mcp.MetaServerInfo, Value: c.server.ServerInfo})

@@ -22,7 +22,7 @@ func offer(caps []byte) []byte {
 	if caps == nil {
 		return []byte(`{}`)
 	}
-	return jsonrpc.Splice(nil, caps, jsonrpc.Member{Key: "tasks"}, jsonrpc.Member{Key: "extensions"})
+	return jsonrpc.Splice(nil, caps, jsonrpc.Member{Key: "tasks"}, extensions(caps))
 }
 
 // asks reports whether a server may ask in the middle of a method (MCP 2026-07-28,

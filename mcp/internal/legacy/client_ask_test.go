@@ -77,8 +77,11 @@ func TestQuestions(t *testing.T) {
 func TestOffer(t *testing.T) {
 	for offered, want := range map[string]string{
 		allOf: `{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{"listChanged":true}}`,
-		`{"extensions":{"a/b":{}},"experimental":{"x":{}}}`: `{"experimental":{"x":{}}}`,
-		``: `{}`,
+		`{"extensions":{"a/b":{}},"experimental":{"x":{}}}`:            `{"extensions":{"a/b":{}},"experimental":{"x":{}}}`,
+		`{"extensions":{"a/b":{},"io.modelcontextprotocol/tasks":{}}}`: `{"extensions":{"a/b":{}}}`,
+		`{"extensions":{"io.modelcontextprotocol/tasks":{}}}`:          `{}`,
+		`{"extensions":[]}`: `{}`,
+		``:                  `{}`,
 	} {
 		w := &fakeWire{answers: map[string]string{"initialize": everything}}
 		c, err := legacy.Connect(t.Context(), w, legacy.Info{Capabilities: []byte(offered)})

@@ -116,7 +116,7 @@ func (s *Session) initializeResult(discovered []byte) []byte {
 	dst := append(make([]byte, 0, len(discovered)+64), `{"protocolVersion":`...)
 	dst = jsonrpc.AppendString(dst, s.version)
 	dst = append(dst, `,"capabilities":`...)
-	edits := []jsonrpc.Member{{Key: "extensions"}}
+	edits := []jsonrpc.Member{extensions(capabilities)}
 	if s.tasks {
 		edits = append(edits, jsonrpc.Member{Key: "tasks", Value: taskCapability(s.principal)})
 	}

@@ -38,7 +38,7 @@ type answer struct {
 // askable returns the client's capabilities without what its revision does not
 // know, and without tasks, which are offered to nobody here.
 func askable(v mcp.Version, caps []byte) []byte {
-	members := []jsonrpc.Member{{Key: "tasks"}, {Key: "extensions"}}
+	members := []jsonrpc.Member{{Key: "tasks"}, extensions(caps)}
 	if !v.Has(mcp.FeatureElicitation) {
 		members = append(members, jsonrpc.Member{Key: "elicitation"})
 	} else if modes := jsonrpc.Get(caps, "elicitation"); isObject(modes) && !v.Has(mcp.FeatureElicitMode) {
