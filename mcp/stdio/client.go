@@ -32,6 +32,17 @@ type ClientOptions struct {
 	Era Era
 	// ClientInfo names this client in the handshake. A zero value names the library.
 	ClientInfo mcp.Implementation
+	// Capabilities is the ClientCapabilities object that a server of an old revision
+	// is told in the handshake: what it may ask. Nil means {}, and it asks nothing.
+	// A request is asked only what its own capabilities allow too. Tasks are not offered.
+	Capabilities []byte
+	// ParkTime is how long a call whose server has asked something waits for the
+	// retry that brings the answers. Zero means 5 minutes.
+	ParkTime time.Duration
+	// MaxParked bounds the calls whose server has asked something, and
+	// MaxParkedPerPrincipal those of one caller. Beyond, questions are refused. Zero
+	// means 256 and 16.
+	MaxParked, MaxParkedPerPrincipal int
 	// ProbeAfterOutput and ProbeAfterStart bound how long the probe waits for an
 	// answer before it tries the handshake of old revisions, from the child's
 	// first output and from its start; the earlier one counts. Zero means 3 and 10 seconds.
@@ -48,7 +59,9 @@ type ClientOptions struct {
 	StopWait time.Duration
 	// OneCaller says that all requests come from one party. Log messages, which
 	// name no request, then go to the only call in flight; without it they go to
-	// OnNotification alone, since they might tell one caller of another.
+	// OnNotification alone, since they might tell one caller of another. What a
+	// server of an old revision asks then belongs to the newest call; without it
+	// only a call that is alone in flight is asked, parked ones included.
 	OneCaller bool
 	// OnNotification gets what belongs to no request: method and params. It is
 	// called by the reader of the connection: it must not block, and params is
@@ -102,6 +115,11 @@ func (o *ClientOptions) info() []byte {
 
 // Client is the connection to one server over pipes, usually a child process. It
 // is an mcp.Handler and safe for concurrent use.
+//
+// What a server of an old revision asks in the middle of a call becomes the call's
+// result, as in the latest one (mcp.ResultInputRequired): the call waits, and the
+// retry with its answers continues it. What belongs to no call goes to who is set
+// by [Client.OnAsk].
 //
 // Its goroutines (a reader, a writer, a janitor; for a child also a waiter and a
 // reader of standard error) end after Close, or by themselves when the connection
@@ -300,6 +318,23 @@ func (c *Client) Version() mcp.Version {
 	return mcp.LatestVersion
 }
 
+// OnAsk sets who answers what a server of an old revision asks outside of any call;
+// see mcp.Asked. What it asks within 2 seconds of the handshake waits for that.
+func (c *Client) OnAsk(a mcp.Answerer) {
+	if c.proxy != nil {
+		c.proxy.Answer(a)
+	}
+}
+
+// RootsChanged tells a server of an old revision that the roots have changed, if
+// the capabilities say roots.listChanged; see mcp.Asked.
+func (c *Client) RootsChanged(ctx context.Context) error {
+	if c.proxy == nil {
+		return nil
+	}
+	return c.proxy.RootsChanged(ctx)
+}
+
 // Done is closed when the connection is over: no call can be made any more.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
@@ -322,6 +357,9 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.stopping = true
 	c.mu.Unlock()
+	if session := c.session.Load(); session != nil {
+		session.Leave(fmt.Errorf("%w: closing", mcp.ErrClosed)) // no retry can come any more
+	}
 	c.closeOnce.Do(func() { close(c.closing) })
 	select {
 	case <-c.finished:

@@ -131,6 +131,8 @@ func beChild(behaviour string) {
 	case "env":
 		fmt.Fprintln(os.Stderr, strings.Join(os.Environ(), " "))
 		serve(ctx)
+	case "asks":
+		asks()
 	default:
 		panic("no such behaviour: " + behaviour)
 	}

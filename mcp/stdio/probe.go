@@ -123,11 +123,15 @@ func (c *Client) tryHandshake(ctx context.Context) chan handshaken {
 }
 
 func (c *Client) handshake(ctx context.Context) (*legacy.Client, error) {
-	session, err := legacy.Connect(ctx, wire{c}, legacy.Info{ClientInfo: c.opts.info()})
+	session, err := legacy.Connect(ctx, wire{c}, legacy.Info{
+		ClientInfo:   c.opts.info(),
+		Capabilities: c.opts.Capabilities,
+		Parking:      legacy.Parking{Time: c.opts.ParkTime, Max: c.opts.MaxParked, MaxPerPrincipal: c.opts.MaxParkedPerPrincipal},
+		Opened:       c.session.Store,
+	})
 	if err != nil {
 		return nil, err
 	}
-	c.session.Store(session)
 	if err := c.Err(); err != nil {
 		session.Closed(err) // fail may have run before the session was stored
 	}
@@ -141,7 +145,7 @@ type discovery struct {
 }
 
 func (c *Client) discover(ctx context.Context) (chan discovery, error) {
-	req := &mcp.Request{Method: mcp.MethodDiscover, Meta: mcp.Meta{ClientInfo: c.opts.info()}}
+	req := &mcp.Request{Method: mcp.MethodDiscover, Meta: mcp.Meta{ClientInfo: c.opts.info(), Capabilities: c.opts.Capabilities}}
 	k, err := c.ask(ctx, req, true)
 	if err != nil {
 		return nil, err

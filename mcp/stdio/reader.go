@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/internal/legacy"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
 
@@ -18,7 +19,7 @@ type Stats struct {
 	LateAnswers          uint64 // answers to calls that are over, or second answers
 	UnknownAnswers       uint64 // answers to calls that never were
 	DroppedNotifications uint64 // for no call in flight, or more than a call could take
-	RefusedRequests      uint64 // requests to the client other than ping
+	RefusedRequests      uint64 // requests to the client that it refused at once
 }
 
 type counters struct{ badLines, lateAnswers, unknownAnswers, dropped, refused atomic.Uint64 }
@@ -176,6 +177,9 @@ func (c *Client) notified(msg *jsonrpc.Message) {
 			c.signalLocked(k)
 		}
 		c.mu.Unlock()
+		if session := c.session.Load(); session != nil {
+			session.Notification(msg.Method, msg.Params) // of a question, then
+		}
 		return
 	}
 	if raw := jsonrpc.Get(msg.Meta, mcp.MetaSubscriptionID); raw != nil {
@@ -252,22 +256,58 @@ func dropOldest(queue []*mcp.Notification) []*mcp.Notification {
 	return append(queue[:at], queue[at+1:]...)
 }
 
-// requested answers a request of the server. Only servers of old revisions send
-// any, and only ping is possible: nothing else was offered to them.
+// requested takes a request of the server. Only those of old revisions send any.
 func (c *Client) requested(msg *jsonrpc.Message) {
 	if c.sessionless.Load() {
 		c.stats.refused.Add(1)
 		return
 	}
-	var answer []byte
 	if msg.Method == "ping" {
-		answer = jsonrpc.AppendResult(nil, msg.ID, nil)
-	} else {
-		c.stats.refused.Add(1)
-		e := mcp.ErrMethodNotFound(msg.Method)
-		answer = jsonrpc.AppendError(nil, msg.ID, e.Code, e.Message, nil)
+		c.out.post(jsonrpc.AppendResult(nil, msg.ID, nil))
+		return
 	}
-	c.out.post(answer)
+	refused := mcp.ErrMethodNotFound(msg.Method)
+	if session := c.session.Load(); session != nil {
+		x := c.asked()
+		if x == nil || msg.Method == mcp.MethodListRoots && session.Answers() {
+			refused = session.Requested(msg) // roots are the client's, whatever call is in flight
+		} else {
+			refused = x.Ask(msg)
+		}
+	}
+	if refused != nil {
+		c.stats.refused.Add(1)
+		c.out.post(jsonrpc.AppendError(nil, msg.ID, refused.Code, refused.Message, refused.Data))
+	}
+}
+
+// asked returns the exchange of the call that a request of the server belongs to,
+// nil if none explains it: over pipes nothing tells.
+func (c *Client) asked() legacy.Exchange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found *call
+	for _, k := range c.calls {
+		switch k.method {
+		case "initialize", "logging/setLevel", "resources/subscribe", "resources/unsubscribe":
+			continue // ours
+		case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource:
+		default:
+			if c.opts.OneCaller {
+				continue // cannot be asked
+			}
+		}
+		switch {
+		case found == nil || c.opts.OneCaller && k.id > found.id:
+			found = k
+		case !c.opts.OneCaller:
+			return nil
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return found.exchange
 }
 
 // heardReader calls heard for each read that brings something.

@@ -52,6 +52,13 @@ func (u *unasked) set(answer mcp.Answerer) {
 // that they are refused.
 func (c *Client) Answer(a mcp.Answerer) { c.unasked.set(a) }
 
+// Answers reports whether somebody answers requests that belong to no call.
+func (c *Client) Answers() bool {
+	c.unasked.mu.Lock()
+	defer c.unasked.mu.Unlock()
+	return c.unasked.answer != nil
+}
+
 // Requested takes a request of the server that no call explains. It does not block
 // and keeps no bytes of msg. An error refuses the request: the transport answers
 // with it. Otherwise the answer comes by Wire.Answer.
