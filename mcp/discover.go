@@ -45,11 +45,24 @@ func (s *Server) capabilities() ServerCapabilities {
 		c.Logging = &struct{}{}
 	}
 	if s.tasks.declared.Load() {
-		c.Extensions = maps.Clone(c.Extensions)
-		if c.Extensions == nil {
-			c.Extensions = make(map[string]Raw)
-		}
-		c.Extensions[ExtensionTasks] = Raw(`{}`)
+		c.Extensions = withExtension(c.Extensions, ExtensionTasks, `{}`)
+	}
+	if s.skills.declared.Load() {
+		c.Extensions = withExtension(c.Extensions, ExtensionSkills, `{"directoryRead":true}`)
+	}
+	if s.apps.Load() {
+		c.Extensions = withExtension(c.Extensions, ExtensionApps, `{"mimeTypes":["`+AppMIMEType+`"]}`)
 	}
 	return c
+}
+
+// withExtension returns extensions with one more, unless it is there. The map is the user's and stays as it is.
+func withExtension(extensions map[string]Raw, id, settings string) map[string]Raw {
+	if _, ok := extensions[id]; ok {
+		return extensions
+	}
+	out := make(map[string]Raw, len(extensions)+1)
+	maps.Copy(out, extensions)
+	out[id] = Raw(settings)
+	return out
 }

@@ -14,6 +14,13 @@ const (
 	MethodListen        = "subscriptions/listen"
 )
 
+// Method names of the skills extension (SEP-2640).
+const (
+	MethodListSkills    = "skills/list"
+	MethodGetSkill      = "skills/get"
+	MethodReadDirectory = "resources/directory/read"
+)
+
 // Method names of what a server asks a client: in the InputRequests of a result
 // (MCP 2026-07-28, basic/patterns/mrtr), as requests until 2025-11-25.
 const (
@@ -37,7 +44,8 @@ const (
 // cacheable reports whether complete results of method carry caching hints.
 func cacheable(method string) bool {
 	switch method {
-	case MethodDiscover, MethodListTools, MethodListPrompts, MethodListResources, MethodListTemplates, MethodReadResource:
+	case MethodDiscover, MethodListTools, MethodListPrompts, MethodListResources, MethodListTemplates, MethodReadResource,
+		MethodListSkills, MethodGetSkill:
 		return true
 	}
 	return false

@@ -221,6 +221,10 @@ func (s *Server) readContents(ctx context.Context, call *Call) (Result, error) {
 
 // contents reads a URI, and says the MIME type that was declared for it.
 func (s *Server) contents(ctx context.Context, call *Call, uri string) ([]ResourceContents, string, error) {
+	if contents, ok := s.skillContents(uri); ok {
+		call.SetCache(Cache{TTL: s.opts.ListTTL, Scope: CachePublic})
+		return contents, "", nil
+	}
 	if r, ok := s.resources.get(uri); ok {
 		contents, err := r.read(ctx, call, uri)
 		return contents, r.mimeType, err

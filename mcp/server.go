@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -28,7 +29,13 @@ type Server struct {
 	completers completers
 	tasks      tasks
 	hub        hub
-	buffers    sync.Pool // of *bytes.Buffer
+
+	skills    *catalogue[Skill]
+	skillTree atomic.Pointer[skillTree] // nil until SetSkills
+	skillsMu  sync.Mutex                // held by SetSkills
+	apps      atomic.Bool               // an app was registered, now or earlier
+
+	buffers sync.Pool // of *bytes.Buffer
 }
 
 // ServerOptions are the options of a Server. Nil and zero values are useful.
@@ -100,6 +107,7 @@ func NewServer(name, version string, opts *ServerOptions) *Server {
 	s.templates = newCatalogue[*template](s, "resourceTemplates")
 	s.prompts = newCatalogue[*prompt](s, "prompts")
 	s.tasks.server, s.tasks.opts = s, s.opts.Tasks.orDefaults()
+	s.skills = newCatalogue[Skill](s, "skills")
 	if c := s.opts.Capabilities; c != nil {
 		s.tools.declared.Store(c.Tools != nil)
 		s.prompts.declared.Store(c.Prompts != nil)
@@ -166,6 +174,10 @@ func (s *Server) dispatch(ctx context.Context, req *Request, sink Sink) (Result,
 	case MethodComplete:
 		if s.offersCompletion() {
 			return s.complete(ctx, req, sink)
+		}
+	case MethodListSkills, MethodGetSkill, MethodReadDirectory:
+		if s.skills.declared.Load() {
+			return s.answerSkills(req)
 		}
 	case MethodDiscover:
 		return s.discover()

@@ -148,6 +148,9 @@ func (s *Server) addTool(t Tool, input *validator, fill bool, fn func(context.Co
 	if err != nil {
 		return fmt.Errorf("tool %q: %w", t.Name, err)
 	}
+	if err := s.checkUI(&t); err != nil {
+		return fmt.Errorf("tool %q: %w", t.Name, err)
+	}
 	encoded, err := json.Marshal(&t)
 	if err != nil {
 		return fmt.Errorf("tool %q: %w", t.Name, err)

@@ -162,6 +162,10 @@ func (s *scope) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mc
 		return s.list(ctx, upstream.Prompts, req)
 	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource, mcp.MethodComplete:
 		return s.call(ctx, req, sink)
+	case mcp.MethodListSkills, mcp.MethodGetSkill, mcp.MethodReadDirectory:
+		if !s.prefixed { // beside others, a skill's files are resources like any
+			return s.call(ctx, req, sink)
+		}
 	case mcp.MethodListen:
 		return s.hub.listen(ctx, req, sink)
 	}

@@ -103,8 +103,9 @@ func (s *scope) discover(ctx context.Context) (mcp.Result, error) {
 }
 
 // superset is what Root can do with whatever upstreams come: what a client was
-// told in initialize stays true when a slow upstream appears.
-const superset = `{"completions":{},"logging":{},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}}`
+// told in initialize stays true when a slow upstream appears. Of extensions it has
+// what passes through as it is: the pages of apps are resources.
+const superset = `{"completions":{},"extensions":{"` + mcp.ExtensionApps + `":{"mimeTypes":["` + mcp.AppMIMEType + `"]}},"logging":{},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}}`
 
 // oneCapabilities are an upstream's own, with the changes of lists that the
 // gateway tells of by itself, and without what it does not carry.

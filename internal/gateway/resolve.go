@@ -34,6 +34,11 @@ func resolve(ctx context.Context, c *call) (rule string, err error) {
 		rule, err = c.resolveURI(ctx, c.req.Name)
 	case mcp.MethodComplete:
 		rule, err = c.resolveRef(ctx)
+	default: // of an extension, which the only upstream of this scope answers
+		c.unknown = func() error { return mcp.ErrMethodNotFound(c.req.Method) }
+		c.name = func(*target) {}
+		c.target = &target{upstream: c.scope.upstreams[0], allowed: true, rule: "no rules for skills"}
+		rule = "only upstream"
 	}
 	if err != nil {
 		return rule, err

@@ -28,14 +28,18 @@ func main() {
 
 // scenarios maps a scenario's name to what the client does in it.
 var scenarios = map[string]func(context.Context, *mcp.Client) error{
-	"initialize":                       list,
-	"tools_call":                       addNumbers,
-	"request-metadata":                 list,
-	"http-standard-headers":            touchEverything,
-	"http-custom-headers":              callsOfContext,
-	"http-invalid-tool-headers":        callAll,
-	"json-schema-ref-no-deref":         list,
-	"json-schema-2020-12-preservation": echoSchema,
+	"initialize":                         list,
+	"tools_call":                         addNumbers,
+	"request-metadata":                   list,
+	"http-standard-headers":              touchEverything,
+	"http-custom-headers":                callsOfContext,
+	"http-invalid-tool-headers":          callAll,
+	"json-schema-ref-no-deref":           list,
+	"json-schema-2020-12-preservation":   echoSchema,
+	"sep-2640-client-no-prefetch":        listSkills,
+	"sep-2640-client-verify-digest":      useSkills,
+	"sep-2640-client-verify-size":        useSkills,
+	"sep-2640-client-verify-frontmatter": useSkills,
 
 	"elicitation-sep1034-client-defaults": tools("test_client_elicitation_defaults"),
 	"sse-retry":                           tools("test_reconnection"),

@@ -20,7 +20,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:3000", "HOST:PORT to listen on; the endpoint is /mcp")
 	flag.Parse()
 	s := mcp.NewServer("fairlead-conformance", "1.0.0", &mcp.ServerOptions{Logging: true})
-	if err := errors.Join(addTools(s), addDiagnostics(s), addAsking(s), addTasks(s), addResources(s), addPrompts(s)); err != nil {
+	if err := errors.Join(addTools(s), addDiagnostics(s), addAsking(s), addTasks(s), addResources(s), addPrompts(s), addSkills(s)); err != nil {
 		log.Fatal(err)
 	}
 	mux := http.NewServeMux()
