@@ -227,12 +227,13 @@ func (p *patience) resume() {
 // loginHint says what to do about an error of authorization; "" if err is none.
 func loginHint(err error) string {
 	var refused *oauth.TokenError
+	var unregistered *oauth.RegistrationError
 	var scope *oauth.ScopeError
 	switch {
 	case errors.Is(err, oauth.ErrLoginRequired):
 		return `log in once with "fairlead tools --url URL --login", or give a token with --token-file`
-	case errors.Is(err, oauth.ErrNoRegistration):
-		return "register a client at the authorization server and name it with --client-id"
+	case errors.Is(err, oauth.ErrNoRegistration), errors.As(err, &unregistered):
+		return "give a token with --token-file, or register a client at the authorization server and name it with --client-id"
 	case errors.As(err, &scope):
 		return "ask whoever runs the server for the permission"
 	case errors.Is(err, oauth.ErrUnsafeURL):

@@ -270,6 +270,23 @@ func TestLoginWithOwnClient(t *testing.T) {
 	}
 }
 
+// TestLoginAtATokenServer: a server that knows its callers by tokens, such as a node,
+// has no login, and the hint says what it has.
+func TestLoginAtATokenServer(t *testing.T) {
+	s := newSite(t)
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(srv.Close)
+	for _, login := range []string{"--login", "--no-login"} {
+		code, stdout, stderr := s.run(t, nil, "tools", login, "--url", srv.URL+"/mcp")
+		if code != 1 || stdout != "" || !strings.Contains(stderr, "give a token with --token-file") {
+			t.Errorf("%s: exit %d, %q, %q", login, code, stdout, stderr)
+		}
+	}
+}
+
 // TestTokenFileNeedsNoLogin: who brings a token is not asked for another.
 func TestTokenFileNeedsNoLogin(t *testing.T) {
 	s := newSite(t)
