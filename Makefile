@@ -38,9 +38,11 @@ staticcheck: ## staticcheck in every module
 
 generated: ## generated files are fresh
 	$(GO) test ./internal/archtest ./internal/config ./internal/upstream -run 'Generated|ErrorsDoc|Imports|Coverage' -count=1
+	cd test/peers && $(GO) test . -run 'Generated|Exceptions' -count=1
 
 generate: ## write the generated files anew
 	$(GO) test ./internal/archtest ./internal/config ./internal/upstream -run 'Generated|ErrorsDoc' -count=1 -args -update
+	cd test/peers && $(GO) test . -run Generated -count=1 -args -update
 
 unit: ## all Go tests with the race detector
 	@for m in . ./mcp; do (cd $$m && $(GO) test -race ./...) || exit 1; done

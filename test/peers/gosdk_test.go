@@ -223,3 +223,11 @@ func TestThroughNode(t *testing.T) {
 		}
 	}
 }
+
+// needE2E skips what runs other programs for long.
+func needE2E(t *testing.T) {
+	t.Helper()
+	if os.Getenv("FAIRLEAD_E2E") == "" {
+		t.Skip("end-to-end tests run with FAIRLEAD_E2E=1 (make e2e)")
+	}
+}

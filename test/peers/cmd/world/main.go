@@ -1,0 +1,68 @@
+// Command world is one server with a little of every feature, written on each Go
+// SDK. The interoperability tests hold our client against the others, and their
+// clients against ours.
+//
+//	world -kind fairlead|gosdk|mcpgo [-addr HOST:PORT]
+//
+// With -addr it serves HTTP at /mcp, without it stdio.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"sync/atomic"
+)
+
+// What the servers have in common.
+const (
+	noteURI   = "test://note"
+	blobURI   = "test://blob"
+	itemURI   = "test://item/{id}"
+	pageSize  = 4
+	helpText  = "Look around."
+	pageToSee = "https://example.com/sign-in"
+)
+
+var bytesOf = []byte{0, 1, 254, 255}
+
+// ended counts the calls of the tool hang that were cancelled.
+var ended atomic.Int64
+
+var wire string // where to record
+
+type peer struct {
+	handler func() http.Handler
+	stdio   func() error
+}
+
+var peers = map[string]peer{
+	"fairlead": {fairleadHandler, fairleadStdio},
+	"gosdk":    {goSDKHandler, goSDKStdio},
+	"mcpgo":    {mcpGoHandler, mcpGoStdio},
+}
+
+func main() {
+	kind := flag.String("kind", "fairlead", "fairlead, gosdk or mcpgo")
+	addr := flag.String("addr", "", "serve HTTP here; empty means stdio")
+	flag.StringVar(&wire, "wire", "", "record what passes on stdio to this file; only for fairlead")
+	flag.Parse()
+	p, ok := peers[*kind]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "unknown kind %q\n", *kind)
+		os.Exit(2)
+	}
+	var err error
+	if *addr == "" {
+		err = p.stdio()
+	} else {
+		mux := http.NewServeMux()
+		mux.Handle("/mcp", p.handler())
+		err = http.ListenAndServe(*addr, mux)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

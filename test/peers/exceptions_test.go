@@ -1,0 +1,32 @@
+package peers
+
+// exceptions are the cells that are not there. The first that covers a cell counts.
+var exceptions = []exception{
+	{transports: []string{"stdio"}, features: []feature{resumption}, why: "a pipe has no streams to resume"},
+	{revisions: []string{"2026-07-28"}, features: []feature{resumption}, why: "2026-07-28 has no resumption: a call is made again"},
+	{revisions: []string{"2026-07-28"}, features: []feature{ping}, why: "2026-07-28 has no ping"},
+	{transports: []string{"http"}, revisions: []string{"2024-11-05"}, why: "Streamable HTTP begins with 2025-03-26"},
+	{revisions: []string{"2024-11-05", "2025-03-26"}, features: []feature{structured}, why: "structured content begins with 2025-06-18"},
+	{revisions: []string{"2024-11-05", "2025-03-26"}, features: []feature{form, page}, why: "elicitation begins with 2025-06-18"},
+	{revisions: []string{"2025-06-18"}, features: []feature{page}, why: "elicitation by a page begins with 2025-11-25"},
+	{revisions: []string{"2024-11-05"}, features: []feature{content}, why: "audio begins with 2025-03-26, links with 2025-06-18"},
+	{revisions: []string{"2025-03-26"}, features: []feature{content}, why: "links begin with 2025-06-18"},
+
+	{peers: []string{"mcp-go"}, directions: []string{ourClient}, features: []feature{ping}, why: "mcp-go's server has no call to ping its client"},
+	{
+		peers: []string{"mcp-go"}, directions: []string{ourClient}, transports: []string{"stdio"}, revisions: []string{"2026-07-28"}, features: []feature{subscribe, listChanged}, broken: true,
+		why: "mcp-go 1.2.1 leaves the subscription id out of the notifications of a subscription, so on a pipe nobody can tell whose they are",
+	},
+	{
+		peers: []string{"mcp-go"}, directions: []string{ourClient}, transports: []string{"http"}, revisions: []string{"2026-07-28"}, features: []feature{subscribe}, broken: true,
+		why: "mcp-go 1.2.1 acknowledges subscriptions to resources and sends no notifications/resources/updated on their streams",
+	},
+	{
+		peers: []string{"mcp-go"}, directions: []string{ourServer}, transports: []string{"http"}, revisions: []string{"2025-03-26", "2025-06-18", "2025-11-25"}, features: []feature{cancellation}, broken: true,
+		why: "mcp-go 1.2.1's client sends no notifications/cancelled over HTTP, and a closed stream is none before 2026-07-28",
+	},
+	{
+		directions: []string{ourClient}, revisions: []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"}, features: []feature{form, page, sampling, roots}, broken: true,
+		why: "our client does not answer a server of an old revision yet",
+	},
+}
