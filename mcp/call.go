@@ -20,10 +20,10 @@ type Call struct {
 
 	mu       sync.Mutex
 	ended    bool
+	asked    bool    // a question has no answer yet
 	progress float64 // the last one sent; -Inf before
 	cache    Cache
 	journal  *journal // what the handler was told before; nil until it asks
-	asked    bool     // a question has no answer yet
 	broken   error    // why asking makes no sense any more
 	task     *taskMode
 }

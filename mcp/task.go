@@ -91,6 +91,9 @@ func (t *Task) Err() error {
 }
 
 // TaskOptions are the options of a server for its tasks. Nil and zero values are useful.
+//
+// A task belongs to the principal that made it. Callers without one are told apart
+// by nothing but the id of the task, which nobody guesses: for those a shorter TTL is wise.
 type TaskOptions struct {
 	// Store keeps the tasks. Nil means a [MemoryTasks] with its defaults, which
 	// forgets them with the process.

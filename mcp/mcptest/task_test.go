@@ -1,10 +1,21 @@
 package mcptest_test
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
+	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
 
 // TestTasksOverEachTransport: a tool that asks, as a task where the revision has
@@ -45,4 +56,120 @@ func TestTasksOverEachTransport(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// oldClient is a client of 2025-11-25 over HTTP, by hand: our own client of that
+// revision asks for no tasks.
+type oldClient struct {
+	t       *testing.T
+	web     *http.Client
+	url     string
+	session string
+	id      int
+}
+
+// post sends a message and returns the response; with a body that is a stream, for the caller to close.
+func (c *oldClient) post(message string) *http.Response {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url, strings.NewReader(message))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	if c.session != "" {
+		req.Header.Set("Mcp-Session-Id", c.session)
+		req.Header.Set("MCP-Protocol-Version", "2025-11-25")
+	}
+	resp, err := c.web.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.session = cmp.Or(c.session, resp.Header.Get("Mcp-Session-Id"))
+	return resp
+}
+
+// call sends a request and returns its response. onAsk answers what is asked on the stream of it.
+func (c *oldClient) call(method, params string, onAsk func(request []byte) (result string)) []byte {
+	c.t.Helper()
+	c.id++
+	resp := c.post(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`, c.id, method, params))
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		message := bytes.TrimSpace(bytes.TrimPrefix(lines.Bytes(), []byte("data:")))
+		switch {
+		case !bytes.HasPrefix(message, []byte("{")): // a comment, an id, or what else a stream has
+		case jsonrpc.Get(message, "method") == nil:
+			return bytes.Clone(message)
+		case onAsk == nil:
+			c.t.Errorf("%s: asked %s", method, message)
+		default:
+			result := onAsk(message)
+			_ = c.post(`{"jsonrpc":"2.0","id":` + string(jsonrpc.Get(message, "id")) + `,"result":` + result + `}`).Body.Close()
+		}
+	}
+	c.t.Fatalf("%s: the response ended early: %v", method, lines.Err())
+	return nil
+}
+
+// TestTasksOf20251125: a client of that revision has a tool that asks run as a task,
+// every message of it as the schema of the revision says.
+func TestTasksOf20251125(t *testing.T) {
+	s := mcp.NewServer("s", "1", nil)
+	tool := mcp.Tool{Name: "t", Execution: &mcp.ToolExecution{TaskSupport: mcp.TaskRequired}}
+	if err := mcp.AddTool(s, tool, func(ctx context.Context, call *mcp.Call, _ struct{}) (string, error) {
+		r, err := call.Elicit(ctx, "sure", mcp.Form{Message: "Sure?"})
+		if err != nil {
+			return "", err
+		}
+		return string(r.Action), nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	alice := func(r *http.Request) (mcp.Principal, error) { return mcp.Principal{Issuer: "i", Subject: "alice"}, nil }
+	web := httptest.NewServer(streamhttp.NewHandler(s, &streamhttp.HandlerOptions{Authenticate: alice}))
+	defer web.Close()
+	transport := &http.Transport{DialContext: mcptest.Tap(t, wirecheck.Client, wirecheck.Server).Dial}
+	defer transport.CloseIdleConnections()
+	c := &oldClient{t: t, web: &http.Client{Transport: transport}, url: web.URL}
+
+	opened := c.call("initialize", `{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"c","version":"1"}}`, nil)
+	if !bytes.Contains(opened, []byte(`"tasks":{"list":{},`)) {
+		t.Errorf("initialize: %s", opened)
+	}
+	_ = c.post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`).Body.Close()
+	if tools := c.call("tools/list", `{}`, nil); !bytes.Contains(tools, []byte(`"execution":{"taskSupport":"required"}`)) {
+		t.Errorf("tools/list: %s", tools)
+	}
+	created := c.call("tools/call", `{"name":"t","arguments":{},"task":{"ttl":60000}}`, nil)
+	id := string(jsonrpc.Get(jsonrpc.Get(jsonrpc.Get(created, "result"), "task"), "taskId"))
+	if id == "" {
+		t.Fatalf("tools/call: %s", created)
+	}
+	asked := 0
+	done := c.call("tasks/result", `{"taskId":`+id+`}`, func(request []byte) string {
+		asked++
+		if related := jsonrpc.Get(jsonrpc.Get(jsonrpc.Get(request, "params"), "_meta"), "io.modelcontextprotocol/related-task"); string(related) != `{"taskId":`+id+`}` {
+			t.Errorf("asked without the task: %s", request)
+		}
+		if got := c.call("tasks/get", `{"taskId":`+id+`}`, nil); !bytes.Contains(got, []byte(`"status":"input_required"`)) {
+			t.Errorf("tasks/get: %s", got)
+		}
+		return `{"action":"accept","content":{}}`
+	})
+	if asked != 1 || !bytes.Contains(done, []byte(`"text":"accept"`)) {
+		t.Errorf("asked %d times; tasks/result: %s", asked, done)
+	}
+	if list := c.call("tasks/list", `{}`, nil); !bytes.Contains(list, []byte(`"status":"completed"`)) || !bytes.Contains(list, []byte(id)) {
+		t.Errorf("tasks/list: %s", list)
+	}
+	if again := c.call("tasks/cancel", `{"taskId":`+id+`}`, nil); string(jsonrpc.Get(jsonrpc.Get(again, "error"), "code")) != "-32602" {
+		t.Errorf("tasks/cancel of a task that has ended: %s", again)
+	}
+	other := c.call("tools/call", `{"name":"t","arguments":{},"task":{}}`, nil)
+	id = string(jsonrpc.Get(jsonrpc.Get(jsonrpc.Get(other, "result"), "task"), "taskId"))
+	if got := c.call("tasks/cancel", `{"taskId":`+id+`}`, nil); !bytes.Contains(got, []byte(`"status":"cancelled"`)) {
+		t.Errorf("tasks/cancel: %s", got)
+	}
 }

@@ -161,7 +161,7 @@ func (c *Client) modernHeader(req *mcp.Request) http.Header {
 	case mcp.MethodCallTool:
 		c.headers.get(req.Name).Each(req.Arguments, func(name, value string) { h[name] = []string{value} })
 		fallthrough
-	case mcp.MethodGetPrompt, mcp.MethodReadResource:
+	case mcp.MethodGetPrompt, mcp.MethodReadResource, mcp.MethodGetTask, mcp.MethodUpdateTask, mcp.MethodCancelTask:
 		h.Set("Mcp-Name", mcp.EncodeHeaderValue(req.Name))
 	}
 	return h
