@@ -121,7 +121,7 @@ func (s *Handler) get(w http.ResponseWriter, r *http.Request, who mcp.Principal)
 		return
 	}
 	kept := false
-	st, ctx := newStream(s, r, nil)
+	st := newStream(s, r, nil)
 	st.over = func() { s.sessions.release(ss) }
 	defer func() {
 		if !kept {
@@ -144,7 +144,7 @@ func (s *Handler) get(w http.ResponseWriter, r *http.Request, who mcp.Principal)
 		s.sessions.release(ss)
 	}
 	// The header comes after that, so that a client who has it misses nothing.
-	ss.Attach(ctx, st)
+	ss.Attach(&st.ctx, st)
 	kept = true
 	st.run(w, r)
 }

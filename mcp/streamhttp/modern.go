@@ -1,7 +1,6 @@
 package streamhttp
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 
@@ -129,7 +128,7 @@ func quoted(s string) string {
 
 // listen answers subscriptions/listen (MCP 2026-07-28, basic/patterns/subscriptions).
 func (s *Handler) listen(w http.ResponseWriter, r *http.Request, req *mcp.Request) {
-	st, ctx := newStream(s, r, req.ID)
+	st := newStream(s, r, req.ID)
 	if !s.open(w, st) {
 		return
 	}
@@ -139,9 +138,7 @@ func (s *Handler) listen(w http.ResponseWriter, r *http.Request, req *mcp.Reques
 			st.finish()
 		}
 	}()
-	stop := context.AfterFunc(r.Context(), st.cancel)
-	res, err := s.next.Handle(ctx, req, st)
-	stop() // from here on run notices a client that leaves
+	res, err := s.next.Handle(&st.ctx, req, st)
 	if err != nil || !res.Stream {
 		if answer := mcp.ErrorOf(err); answer != nil && st.unused() {
 			answerError(w, statusOf(answer), req.ID, answer)

@@ -18,10 +18,10 @@ import (
 // a goroutine the stream is parked ([lot]), else the goroutine of the HTTP request
 // stays for as long as the stream does.
 type stream struct {
-	h      *Handler
-	id     []byte             // raw request id of subscriptions/listen; nil for a GET stream
-	cancel context.CancelFunc // ends the context of the stream
-	over   func()             // runs once, after the stream has ended; nil for nothing
+	h    *Handler
+	id   []byte // raw request id of subscriptions/listen; nil for a GET stream
+	ctx  streamContext
+	over func() // runs once, after the stream has ended; nil for nothing
 
 	mu      sync.Mutex
 	wake    chan struct{} // holds one token while there is something to do; nil unless a goroutine serves
@@ -30,17 +30,21 @@ type stream struct {
 	bytes   int // in queue and being written
 	writing int // of bytes: drained, not yet written
 	ended   bool
-	abrupt  bool // ended without a result
-	left    bool // finish has run
-	res     mcp.Result
-	err     error
+	abrupt  bool        // ended without a result
+	left    bool        // finish has run
+	last    *completion // nil unless the stream was ended with a result
 }
 
-// newStream returns a stream and its context, which ends with the stream. id is not kept.
-func newStream(h *Handler, r *http.Request, id []byte) (*stream, context.Context) {
+// completion is how a stream ends. It is apart because most streams do not yet.
+type completion struct {
+	res mcp.Result
+	err error
+}
+
+// newStream returns a stream. id is not kept.
+func newStream(h *Handler, r *http.Request, id []byte) *stream {
 	// A parked stream outlives the request, and so its context.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	return &stream{h: h, id: append([]byte(nil), id...), cancel: cancel}, ctx
+	return &stream{h: h, id: append([]byte(nil), id...), ctx: streamContext{Context: context.WithoutCancel(r.Context())}}
 }
 
 // Notify queues a notification.
@@ -70,7 +74,7 @@ func (s *stream) End(res mcp.Result, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
-		s.ended, s.res, s.err = true, res, err
+		s.ended, s.last = true, &completion{res, err}
 		s.signalLocked()
 	}
 }
@@ -85,7 +89,7 @@ func (s *stream) finish() {
 	if left {
 		return
 	}
-	s.cancel()
+	s.ctx.end()
 	if s.over != nil {
 		s.over()
 	}
@@ -168,8 +172,8 @@ func (s *stream) drain(dst []byte) (events []byte, done bool) {
 		dst = appendNotification(dst, n, s.id)
 	}
 	s.queue, s.writing = nil, s.bytes
-	if s.ended && !s.abrupt && len(s.id) > 0 {
-		dst = appendEvent(dst, mcp.AppendResponse(nil, s.id, mcp.MethodListen, s.res, mcp.ErrorOf(s.err)))
+	if s.last != nil && !s.abrupt && len(s.id) > 0 {
+		dst = appendEvent(dst, mcp.AppendResponse(nil, s.id, mcp.MethodListen, s.last.res, mcp.ErrorOf(s.last.err)))
 	}
 	return dst, s.ended
 }

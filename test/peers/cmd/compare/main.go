@@ -1,7 +1,7 @@
 // Command compare runs the same tool server on several SDKs, one after the other
 // and in turns, under the same raw load, and prints a table of ratios.
 //
-//	go run ./cmd/compare [-out FILE] [-calls N] [-rounds N] [-kinds bare,fairlead,mcpgo,gosdk]
+//	go run ./cmd/compare [-out FILE] [-calls N] [-rounds N] [-kinds bare,fairlead,mcpgo,gosdk] [-streams N] [-only-streams]
 //
 // The servers are pinned to one core with taskset and the load to another. CPU is
 // the server process's own user and system time as the kernel counts it.
@@ -25,6 +25,8 @@ const remarks = "\n## Read with care"
 type options struct {
 	calls, rounds int
 	kinds         []string
+	streams       int // idle streams to open
+	onlyStreams   bool
 	bin           string
 }
 
@@ -33,8 +35,11 @@ func main() {
 	calls := flag.Int("calls", 20000, "calls in a measurement")
 	rounds := flag.Int("rounds", 5, "rounds of each measurement; the median is reported")
 	kinds := flag.String("kinds", "bare,fairlead,mcpgo,gosdk", "servers to compare")
+	streams := flag.Int("streams", 15000, "idle streams to open; each takes a file descriptor here and one there")
+	only := flag.Bool("only-streams", false, "measure the idle streams only, and print the section")
 	flag.Parse()
-	if err := run(*out, options{calls: *calls, rounds: *rounds, kinds: strings.Split(*kinds, ",")}); err != nil {
+	o := options{calls: *calls, rounds: *rounds, kinds: strings.Split(*kinds, ","), streams: *streams, onlyStreams: *only}
+	if err := run(*out, o); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
@@ -56,6 +61,13 @@ func run(out string, o options) error {
 	}
 	runtime.GOMAXPROCS(1)
 
+	if o.onlyStreams {
+		section, err := idleStreams(o, o.streams)
+		if err == nil {
+			fmt.Printf("%s\nMeasured on %s (%s).\n", section, time.Now().UTC().Format("2006-01-02"), runtime.Version())
+		}
+		return err
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Performance\n\nMade on %s by `make bench` (%s, %d cores; server pinned to one core, load to another).\n", time.Now().UTC().Format("2006-01-02"), runtime.Version(), runtime.NumCPU())
 	fmt.Fprintf(&b, "Each figure is the median of %d rounds of %d calls, the servers in turns. Ratios count; absolute figures only show the size of things.\n\n", o.rounds, o.calls)
@@ -73,6 +85,11 @@ func run(out string, o options) error {
 		return fmt.Errorf("idle sessions: %w", err)
 	}
 	b.WriteString(idle)
+	streams, err := idleStreams(o, o.streams)
+	if err != nil {
+		return fmt.Errorf("idle streams: %w", err)
+	}
+	b.WriteString(streams)
 	if out == "" {
 		_, err = os.Stdout.WriteString(b.String())
 		return err

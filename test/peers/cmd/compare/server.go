@@ -94,6 +94,15 @@ func (s *server) memory() (m memory, err error) {
 	return m, err
 }
 
+// free has the process give memory that it does not use back to the kernel.
+func (s *server) free() error {
+	if err := s.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+		return err
+	}
+	_, err := s.wait("freed")
+	return err
+}
+
 // cpu is the user and system time of the process so far, from /proc, at the kernel's 10 ms resolution.
 func (s *server) cpu() time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))

@@ -4,7 +4,7 @@
 //	server -kind bare|gosdk|mcpgo|fairlead [-addr HOST:PORT]
 //
 // With -addr it serves HTTP at /mcp, without it stdio. SIGUSR1 prints one line of
-// memory statistics to standard error.
+// memory statistics to standard error, SIGUSR2 gives unused memory back to the kernel.
 package main
 
 import (
@@ -15,7 +15,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
+
+	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
 
 // peer is the server on one SDK.
@@ -58,15 +61,20 @@ func serve(p peer, addr string) error {
 	fmt.Fprintf(os.Stderr, "listening %s\n", ln.Addr())
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", p.handler())
-	return (&http.Server{Handler: mux}).Serve(ln)
+	return (&http.Server{Handler: mux, ConnContext: streamhttp.ConnContext}).Serve(ln)
 }
 
-// reportMemory answers SIGUSR1 for as long as the process lives.
+// reportMemory answers SIGUSR1 and SIGUSR2 for as long as the process lives.
 func reportMemory() {
 	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGUSR1)
+	signal.Notify(c, syscall.SIGUSR1, syscall.SIGUSR2)
 	go func() { // ends with the process
-		for range c {
+		for which := range c {
+			if which == syscall.SIGUSR2 {
+				debug.FreeOSMemory()
+				fmt.Fprintln(os.Stderr, "freed")
+				continue
+			}
 			runtime.GC()
 			runtime.GC()
 			var m runtime.MemStats
