@@ -45,6 +45,7 @@ func TestParseSecure(t *testing.T) {
 		"", "example.com", "/authorize", "http://example.com", "http://10.0.0.1/", "http://localhost.example.com/", "http://127.0.0.1.example.com",
 		"https://user:secret@example.com/", "https://user@example.com/", "https://example.com/#x", "https://example.com/#", "https:example.com",
 		"javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "ftp://localhost/", "https://", "https://%zz/", "-https://example.com",
+		"https://ex\u0430mple.com/", "https://example.com/\u202e",
 	} {
 		if u, err := parseSecure(bad); err == nil {
 			t.Errorf("parseSecure(%q) = %v, want an error", bad, u)

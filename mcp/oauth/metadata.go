@@ -151,7 +151,7 @@ func parseIssuer(issuer string) (*url.URL, error) {
 func parseSecure(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil:
+	case err != nil, strings.ContainsFunc(raw, func(r rune) bool { return r > '~' }): // RFC 3986 is ASCII
 		return nil, fmt.Errorf("%q is not a URL", plain(raw))
 	case u.Host == "" || u.Opaque != "":
 		return nil, fmt.Errorf("%q is not a URL with a host", plain(raw))

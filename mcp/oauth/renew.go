@@ -26,6 +26,7 @@ type renewal struct {
 	token     *Token
 	refreshed bool     // by a refresh token
 	issued    bool     // by this call; otherwise by somebody else's
+	asked     bool     // without success, the user or the flow
 	scopes    []string // that were asked for
 }
 
@@ -274,17 +275,17 @@ func (t *Transport) authorize(ctx context.Context, w *want, g *Grant) (renewal, 
 		return renewal{}, err
 	}
 	next := &Grant{Issuer: m.Issuer, Resource: resource, Registration: s.Registration}
-	if s.Registration.Source == SourceDynamic && s.Registration != g.Registration {
+	if s.Registration.Source == SourceDynamic && s.Registration != g.Registration && g.Token.AccessToken == "" {
 		if err := t.save(ctx, next); err != nil { // it is not made again because a user closes a window
 			return renewal{}, err
 		}
 	}
 	token, err := t.flow.Token(ctx, s)
 	if err != nil {
-		return renewal{}, t.forget(ctx, next, err)
+		return renewal{asked: true}, t.forget(ctx, next, err)
 	}
 	if token == nil || !t.usable(token) {
-		return renewal{}, errors.New("oauth: the flow returned no token, or one that is bound to another key than Options.DPoP")
+		return renewal{asked: true}, errors.New("oauth: the flow returned no token, or one that is bound to another key than Options.DPoP")
 	}
 	next.Token = *token
 	if next.Token.TokenType == "" {

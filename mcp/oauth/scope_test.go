@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -134,6 +135,36 @@ func TestStepUpInVain(t *testing.T) {
 				t.Errorf("logins (-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestStepUpDeclined: who declines more keeps what there was, and is not asked again
+// at once. A server that is down for a moment is no decision of anybody.
+func TestStepUpDeclined(t *testing.T) {
+	w := newWorld(t)
+	w.mcp.scopes, w.mcp.need = []string{"read"}, needsScope
+	store := &oauth.MemoryStore{}
+	w.mustCall(t, w.transport(func(o *oauth.Options) { o.Store = store }), "x")
+
+	rt := w.transport(func(o *oauth.Options) { o.Store, o.RedirectURI = store, "http://127.0.0.1:4000/callback" })
+	w.as.before = status("/.well-known/oauth-authorization-server", http.StatusBadGateway)
+	if _, err := w.call(t, rt, "needs write"); err == nil || !strings.Contains(err.Error(), "502") {
+		t.Errorf("got %v", err)
+	}
+	w.as.before = nil
+	w.as.answer = func(q url.Values) { q.Set("error", "access_denied") }
+	var declined *oauth.AuthorizationError
+	if _, err := w.call(t, rt, "needs write"); !errors.As(err, &declined) {
+		t.Errorf("got %v, want an AuthorizationError", err)
+	}
+	var missing *oauth.ScopeError
+	if _, err := w.call(t, rt, "needs write"); !errors.As(err, &missing) {
+		t.Errorf("got %v, want a ScopeError", err)
+	}
+	w.mustCall(t, rt, "x")
+	w.mustCall(t, w.transport(func(o *oauth.Options) { o.Store = store }), "x")
+	if diff := cmp.Diff([]string{"read", "read write"}, w.scopesAsked()); diff != "" {
+		t.Errorf("logins (-want +got)\n%s", diff)
 	}
 }
 

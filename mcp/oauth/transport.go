@@ -337,7 +337,7 @@ func (t *Transport) react(ctx context.Context, res *http.Response, token *Token,
 	}
 	got, err := t.renew(ctx, &w)
 	if err != nil {
-		if w.stepUp && ctx.Err() == nil {
+		if w.stepUp && got.asked && ctx.Err() == nil {
 			t.refuse(w.scopes)
 		}
 		if unreadable != nil {
