@@ -113,6 +113,9 @@ func (c *Client) elicitation(params Raw) (func(context.Context) (any, error), *P
 	}
 	p.Mode = ElicitForm
 	form, err := readForm(p.RequestedSchema)
+	if err == nil {
+		_, err = p.Fields() // a client that shows them can rely on it
+	}
 	switch {
 	case err != nil:
 		return nil, violates(ViolationForm, "", "%s", clip(err.Error()))

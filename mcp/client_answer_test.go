@@ -97,6 +97,7 @@ func TestClientRefusesWhatServersMustNotAsk(t *testing.T) {
 		{"a field that is none", asks("", form(`{"type":"object","properties":{"a":true}}`)), everything, mcp.ViolationForm},
 		{"a wrong keyword", asks("", form(`{"type":"object","properties":{"a":{"type":"string","minLength":"x"}}}`)), everything, mcp.ViolationForm},
 		{"too many fields", asks("", form(`{"type":"object","properties":{`+fields(257)+`}}`)), everything, mcp.ViolationForm},
+		{"choices that are none", asks("", form(`{"type":"object","properties":{"a":{"type":"string","enum":[1]}}}`)), everything, mcp.ViolationForm},
 		{"a form without end", asks("", form(`{"type":"object","properties":{},"title":"`+strings.Repeat("a", 257<<10)+`"}`)), everything, mcp.ViolationForm},
 		{"a pattern that is none", asks("", form(`{"type":"object","properties":{"a":{"type":"string","pattern":1}}}`)), everything, mcp.ViolationForm},
 		{"a deep form", asks("", form(`{"type":"object","properties":{"a":{"type":"string","default":`+strings.Repeat("[", 70)+strings.Repeat("]", 70)+`}}}`)), everything, mcp.ViolationForm},

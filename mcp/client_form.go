@@ -47,38 +47,51 @@ type clientForm struct {
 	defaults []jsonrpc.Member  // of fields that have one that fits
 }
 
-// readForm compiles a form that a server has sent. It is stricter than JSON Schema,
-// for a form is flat, and more patient than the server's own check: members of a
-// field that no revision knows are kept and count as JSON Schema has them. Patterns
-// wait until there is something to match: to compile one takes up to a second for
-// a few kilobytes.
-func readForm(schema Raw) (*clientForm, error) {
+// plainForm checks the shape of a form that a server has sent, and returns its
+// fields as plain JSON Schema, without patterns. It is stricter than JSON Schema, for
+// a form is flat, and more patient than the server's own check: members of a form or
+// field that no revision knows are kept and count as JSON Schema has them.
+func plainForm(schema Raw) ([]jsonrpc.Member, error) {
 	if err := jsonrpc.Valid(schema, &jsonrpc.Limits{MaxBytes: maxFormBytes, MaxDepth: maxSchemaDepth}); err != nil {
-		return nil, fmt.Errorf("requestedSchema: %w", err)
+		return nil, err
 	}
 	properties := jsonrpc.Get(schema, "properties")
 	if !isObject(schema) || string(jsonrpc.Get(schema, "type")) != `"object"` || !isObject(properties) {
-		return nil, errors.New(`requestedSchema is not a schema of "type": "object" with properties`)
+		return nil, errors.New(`a form is a schema of "type": "object" with properties`)
 	}
-	f := &clientForm{patterns: make(map[string]string)}
-	var plain, preset []jsonrpc.Member
+	var fields []jsonrpc.Member
 	for name, field := range jsonrpc.Members(properties) {
 		value, err := plainField(field)
 		if err != nil {
 			return nil, fmt.Errorf("field %q: %w", clip(name), err)
 		}
-		if plain = append(plain, jsonrpc.Member{Key: name, Value: value}); len(plain) > maxFields {
-			return nil, fmt.Errorf("requestedSchema has more than %d fields", maxFields)
+		if fields = append(fields, jsonrpc.Member{Key: name, Value: value}); len(fields) > maxFields {
+			return nil, fmt.Errorf("more than %d fields", maxFields)
 		}
+	}
+	return fields, nil
+}
+
+// readForm compiles a form that a server has sent. Patterns wait until there is
+// something to match: to compile one takes up to a second for a few kilobytes.
+func readForm(schema Raw) (*clientForm, error) {
+	plain, err := plainForm(schema)
+	if err != nil {
+		return nil, fmt.Errorf("requestedSchema: %w", err)
+	}
+	f := &clientForm{patterns: make(map[string]string)}
+	for name, field := range jsonrpc.Members(jsonrpc.Get(schema, "properties")) {
 		if pattern, ok := jsonrpc.Unquote(jsonrpc.Get(field, "pattern")); ok {
 			f.patterns[name] = pattern
 		}
-		if def := jsonrpc.Get(value, "default"); def != nil {
-			preset = append(preset, jsonrpc.Member{Key: name, Value: def})
+	}
+	var preset []jsonrpc.Member
+	for _, m := range plain {
+		if def := jsonrpc.Get(m.Value, "default"); def != nil {
+			preset = append(preset, jsonrpc.Member{Key: m.Key, Value: def})
 		}
 	}
 	schema = jsonrpc.Splice(nil, schema, jsonrpc.Member{Key: "properties", Value: jsonrpc.Splice(nil, nil, plain...)})
-	var err error
 	if f.fields, err = compileForm(schema); err != nil || len(preset) == 0 {
 		return f, err
 	}
@@ -107,8 +120,7 @@ func compileForm(schema []byte) (*validator, error) {
 }
 
 // plainField checks that a schema is one of a field, and rewrites what only forms
-// have: choices with titles become an enum. A pattern that this language cannot
-// read is left to the server.
+// have: choices with titles become an enum. The pattern is left out.
 func plainField(field []byte) ([]byte, error) {
 	if !isObject(field) {
 		return nil, errors.New("its schema is not an object")

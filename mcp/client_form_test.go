@@ -59,6 +59,14 @@ func TestElicitParamsComplete(t *testing.T) {
 	}
 }
 
+// A client shows a form that has more than the specification knows.
+func TestFieldsOfPatientForm(t *testing.T) {
+	fields, err := (&mcp.ElicitParams{RequestedSchema: mcp.Raw(everyField)}).Fields()
+	if err != nil || len(fields) != 14 {
+		t.Errorf("%d fields, %v", len(fields), err)
+	}
+}
+
 // Formats bind where a form has nothing but what forms have.
 func TestElicitParamsCompleteFormats(t *testing.T) {
 	for format, values := range map[string][2]string{

@@ -88,8 +88,8 @@ func counted(t *testing.T, called *int) *mcp.ClientOptions {
 	elicit, page, sample := opts.OnElicit, opts.OnPage, opts.OnSample
 	opts.OnElicit = func(ctx context.Context, p *mcp.ElicitParams) (*mcp.ElicitResult, error) {
 		count()
-		if p.Mode != mcp.ElicitForm || jsonrpc.Get(p.RequestedSchema, "properties") == nil {
-			t.Errorf("a form %+v", p)
+		if _, err := p.Fields(); p.Mode != mcp.ElicitForm || err != nil {
+			t.Errorf("a form %+v: %v", p, err)
 		}
 		r, err := elicit(ctx, p)
 		r.Content = nil

@@ -72,7 +72,7 @@ func (p *ElicitParams) Fields() ([]FormField, error) {
 	if p.RequestedSchema == nil {
 		return nil, nil
 	}
-	if err := checkForm(p.RequestedSchema); err != nil {
+	if _, err := plainForm(p.RequestedSchema); err != nil {
 		return nil, fmt.Errorf("requestedSchema: %w", err)
 	}
 	var required []string
