@@ -64,7 +64,8 @@ func (s *Session) demandsTask(req *mcp.Request) (bool, *mcp.Error) {
 
 // taskCapabilities are the client's, with the extension.
 func (s *Session) taskCapabilities() []byte {
-	return jsonrpc.Splice(nil, s.capabilities, jsonrpc.Member{Key: "extensions", Value: []byte(`{"` + mcp.ExtensionTasks + `":{}}`)})
+	all := jsonrpc.Splice(nil, jsonrpc.Get(s.capabilities, "extensions"), jsonrpc.Member{Key: mcp.ExtensionTasks, Value: []byte(`{}`)})
+	return jsonrpc.Splice(nil, s.capabilities, jsonrpc.Member{Key: "extensions", Value: all})
 }
 
 // created makes a CreateTaskResult of a task of the handler.

@@ -45,6 +45,8 @@ func taskTool(ctx context.Context, call *mcp.Call, in kind) (string, error) {
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
+	case "capabilities":
+		return string(jsonrpc.Get(call.ClientCapabilities(), "extensions")), nil
 	case "asks":
 		a, err := call.Ask(ctx, mcp.Question{Key: "form", Form: &mcp.Form{Message: "Sure?"}}, mcp.Question{Key: "roots", Roots: true})
 		if err != nil {
@@ -66,7 +68,7 @@ type old struct {
 func newOld(t *testing.T, h mcp.Handler, version string, p mcp.Principal) (*old, string) {
 	t.Helper()
 	s, result, problem := legacy.New(t.Context(), h, scan(t, `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"`+version+
-		`","capabilities":{"elicitation":{},"roots":{},"tasks":{"requests":{"elicitation":{"create":{}}}},"extensions":{"io.modelcontextprotocol/tasks":{}}}}}`), p)
+		`","capabilities":{"elicitation":{},"roots":{},"tasks":{"requests":{"elicitation":{"create":{}}}},"extensions":{"a/b":{},"io.modelcontextprotocol/tasks":{}}}}}`), p)
 	if problem != nil {
 		t.Fatal(problem)
 	}
@@ -201,9 +203,10 @@ func TestSessionTasks(t *testing.T) {
 		o.fails("tasks/update", `{"taskId":"x","inputResponses":{}}`, -32601, "")
 
 		for kind, want := range map[string][2]string{
-			"well":    {"completed", `{"content":[{"type":"text","text":"done"}]`},
-			"fails":   {"failed no luck", `{"content":[{"type":"text","text":"no luck"}],"isError":true`},
-			"refuses": {"failed refused", `error {"code":-31999,"message":"refused"}`},
+			"well":         {"completed", `{"content":[{"type":"text","text":"done"}]`},
+			"fails":        {"failed no luck", `{"content":[{"type":"text","text":"no luck"}],"isError":true`},
+			"capabilities": {"completed", `{"content":[{"type":"text","text":"{\"a/b\":{},\"io.modelcontextprotocol/tasks\":{}}"}]`},
+			"refuses":      {"failed refused", `error {"code":-31999,"message":"refused"}`},
 		} {
 			id := o.create("maybe", kind)
 			synctest.Wait()
