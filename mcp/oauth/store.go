@@ -38,9 +38,6 @@ func (r Registration) String() string {
 	return fmt.Sprintf("client %q at %s (%s)", r.ClientID, r.Issuer, r.Source)
 }
 
-// GoString is String.
-func (r Registration) GoString() string { return r.String() }
-
 // LogValue is String: no log shows a secret.
 func (r Registration) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
@@ -58,9 +55,6 @@ func (g Grant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, g.String()
 
 // String says who has what, without the secrets.
 func (g Grant) String() string { return g.Registration.String() + ": " + g.Token.String() }
-
-// GoString is String.
-func (g Grant) GoString() string { return g.String() }
 
 // LogValue is String: a log that writes JSON would else write the fields.
 func (g Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }

@@ -200,6 +200,19 @@ func TestFileStoreSurvivesACrashedWriter(t *testing.T) {
 	}
 }
 
+// TestFileStoreRefusesHugeGrants: what could not be read back is not written.
+func TestFileStoreRefusesHugeGrants(t *testing.T) {
+	_, s, _ := saved(t)
+	huge := sampleGrant()
+	huge.Token.AccessToken = strings.Repeat("x", 1<<20)
+	if err := s.Save(t.Context(), "key", huge); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("Save: got %v", err)
+	}
+	if g, err := s.Load(t.Context(), "key"); err != nil || g.Token.AccessToken != "S3CRET-access" {
+		t.Errorf("Load: got %v, %v, want the old grant", g, err)
+	}
+}
+
 // TestFileStoreSaveFailsWhole: where the new grant cannot be written the old one stays.
 func TestFileStoreSaveFailsWhole(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Getuid() == 0 && !readOnlyWorks(t) {

@@ -59,8 +59,5 @@ func (t Token) String() string {
 	return b.String()
 }
 
-// GoString is String.
-func (t Token) GoString() string { return t.String() }
-
 // LogValue is String: no log shows a secret.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
