@@ -1,15 +1,18 @@
-// Client lists the tools of an MCP server and calls one.
+// Client lists the tools of an MCP server and calls one. What the server asks meanwhile
+// it asks the user.
 //
 //	client -call echo -args '{"text":"hi"}' http://127.0.0.1:8080/mcp
 //	client -call echo -args '{"text":"hi"}' ./echo
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"log"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -39,7 +42,8 @@ func run(ctx context.Context, target []string, tool, args string) error {
 		return err
 	}
 	defer closeAll()
-	c := mcp.NewClient("example-client", "1.0.0", h, nil)
+	user := asker{server: target[0], in: bufio.NewReader(os.Stdin)}
+	c := mcp.NewClient("example-client", "1.0.0", h, &mcp.ClientOptions{OnElicit: user.form})
 	tools, err := c.ListTools(ctx)
 	if err != nil {
 		return err

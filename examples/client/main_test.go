@@ -50,6 +50,24 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestAsks answers what the book shop asks.
+func TestAsks(t *testing.T) {
+	client, tour := build(t, "client"), build(t, "tour")
+	for _, c := range []struct{ name, input, want string }{
+		{"filled in", "1 Main Street\nexpress\n", "express delivery to 1 Main Street"},
+		{"turned away", "", "is dropped"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := exec.Command(client, "-call", "order", "-args", `{"isbn":"978-0"}`, tour)
+			cmd.Stdin = strings.NewReader(c.input)
+			out, err := cmd.Output()
+			if err != nil || !strings.Contains(string(out), c.want) {
+				t.Errorf("got %q, %v; want %q", out, err, c.want)
+			}
+		})
+	}
+}
+
 // serve runs echo over HTTP until the test ends, and returns its URL.
 func serve(t *testing.T, bin string) string {
 	t.Helper()
