@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/oauth"
 )
 
@@ -49,6 +50,20 @@ func extend(name string, opts *oauth.Options) error {
 		opts.DPoP, err = oauth.NewDPoPKey(nil)
 	}
 	return err
+}
+
+// declared is the capabilities of a scenario whose extension wants to be declared.
+func declared(name string) *mcp.ClientCapabilities {
+	var id string
+	switch name {
+	case "auth/client-credentials-basic", "auth/client-credentials-jwt":
+		id = oauth.ExtensionClientCredentials
+	case "auth/enterprise-managed-authorization":
+		id = oauth.ExtensionEnterpriseManaged
+	default:
+		return nil
+	}
+	return &mcp.ClientCapabilities{Extensions: map[string]mcp.Raw{id: mcp.Raw(`{}`)}}
 }
 
 // given is a token that the suite has made.

@@ -83,7 +83,9 @@ func run(name, url string) error {
 	}
 	h := streamhttp.NewClient(url, &streamhttp.ClientOptions{Era: era, HTTPClient: client})
 	defer h.Close(context.WithoutCancel(ctx))
-	return scenario(ctx, mcp.NewClient("fairlead-conformance", "1.0.0", h, &options))
+	opts := options
+	opts.Capabilities = declared(name)
+	return scenario(ctx, mcp.NewClient("fairlead-conformance", "1.0.0", h, &opts))
 }
 
 // recorded is the transport of all connections. They are recorded to the file that
