@@ -62,6 +62,8 @@ const (
 	FeatureElicitMode                       // elicitation by a page, and the mode that tells
 	FeatureElicitationID                    // elicitationId of an elicitation by a page
 	FeatureSamplingTools                    // tools in sampling
+	FeatureAudio                            // audio content
+	FeatureResourceLink                     // resource links in content
 	FeatureTaskParam                        // tasks that the client asks for: task in tools/call, execution in tools/list
 )
 
@@ -83,5 +85,7 @@ var features = map[Feature]struct{ first, last Version }{
 	FeatureElicitMode:        {Version20251125, ""},
 	FeatureElicitationID:     {Version20251125, Version20251125},
 	FeatureSamplingTools:     {Version20251125, ""},
+	FeatureAudio:             {Version20250326, ""},
+	FeatureResourceLink:      {Version20250618, ""},
 	FeatureTaskParam:         {Version20251125, Version20251125},
 }

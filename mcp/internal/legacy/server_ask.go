@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -255,7 +256,8 @@ func (s *Session) elicitation(key string, params []byte) ([]byte, error) {
 	return params, nil
 }
 
-// sampling gives each block a message of its own for revisions in which a message has one.
+// sampling gives each block a message of its own for revisions in which a message
+// has one, and replaces blocks that the revision does not know.
 func (s *Session) sampling(params []byte) ([]byte, error) {
 	if s.version.Has(mcp.FeatureSamplingTools) {
 		return params, nil
@@ -270,19 +272,31 @@ func (s *Session) sampling(params []byte) ([]byte, error) {
 		}
 		list = append(list, message...)
 	}
-	split := false
+	changed := false
 	for message := range jsonrpc.Elements(jsonrpc.Get(params, "messages")) {
 		blocks := jsonrpc.Get(message, "content")
-		if len(blocks) == 0 || blocks[0] != '[' {
+		if blocks == nil {
 			put(message)
 			continue
 		}
-		split = true
+		single := blocks[0] != '['
+		if single {
+			blocks = slices.Concat([]byte{'['}, blocks, []byte{']'})
+		}
 		for block := range jsonrpc.Elements(blocks) {
-			put(jsonrpc.Splice(nil, message, jsonrpc.Member{Key: "content", Value: block}))
+			now := s.block(0, block, false)
+			if single && now == nil {
+				put(message)
+				continue
+			}
+			changed = true
+			if now == nil {
+				now = block
+			}
+			put(jsonrpc.Splice(nil, message, jsonrpc.Member{Key: "content", Value: now}))
 		}
 	}
-	if !split {
+	if !changed {
 		return params, nil
 	}
 	return jsonrpc.Splice(nil, params, jsonrpc.Member{Key: "messages", Value: append(list, ']')}), nil

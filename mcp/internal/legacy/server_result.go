@@ -17,14 +17,18 @@ func (s *Session) downgrade(method string, res mcp.Result) ([]byte, *mcp.Error) 
 	case mcp.MethodCallTool:
 		return s.downgradeCall(res.Body), nil
 	case mcp.MethodListTools:
-		return s.downgradeTools(res.Body), nil
+		return replaceElements(res.Body, "tools", s.downgradeTool), nil
+	case mcp.MethodGetPrompt:
+		return s.downgradeMessages(res.Body), nil
 	}
 	return res.Body, nil
 }
 
-// downgradeCall drops structured content that the revision does not know. The
-// text content beside it says the same (MCP 2025-11-25, server/tools, Structured Content).
+// downgradeCall replaces content that the revision does not know, and drops
+// structured content that it does not know. The text content beside it says the same
+// (MCP 2025-11-25, server/tools, Structured Content).
 func (s *Session) downgradeCall(body []byte) []byte {
+	body = s.downgradeContent(body)
 	content := jsonrpc.Get(body, "structuredContent")
 	if content == nil || s.hasStructured(isObject(content)) {
 		return body
@@ -39,36 +43,28 @@ func (s *Session) hasStructured(object bool) bool {
 	return s.version.Has(mcp.FeatureAnyStructured)
 }
 
-// downgradeTools drops the output schemas that the revision does not know.
-func (s *Session) downgradeTools(body []byte) []byte {
-	tools := jsonrpc.Get(body, "tools")
-	known := true
-	for tool := range jsonrpc.Elements(tools) {
-		known = known && s.knowsOutput(tool)
+// downgradeTool gives a tool the schemas that the revision knows; nil for one that has them.
+func (s *Session) downgradeTool(_ int, tool []byte) []byte {
+	if !isObject(tool) {
+		return nil
 	}
-	if known {
-		return body
+	var edits []jsonrpc.Member
+	if input := plainProperties(jsonrpc.Get(tool, "inputSchema")); input != nil {
+		edits = append(edits, jsonrpc.Member{Key: "inputSchema", Value: input})
 	}
-	list := append(make([]byte, 0, len(tools)), '[')
-	for tool := range jsonrpc.Elements(tools) {
-		if len(list) > 1 {
-			list = append(list, ',')
-		}
-		if s.knowsOutput(tool) {
-			list = append(list, tool...)
-		} else {
-			list = jsonrpc.Splice(list, tool, jsonrpc.Member{Key: "outputSchema"})
-		}
+	if !s.knowsOutput(tool) {
+		edits = append(edits, jsonrpc.Member{Key: "outputSchema"})
+	} else if output := plainProperties(jsonrpc.Get(tool, "outputSchema")); output != nil {
+		edits = append(edits, jsonrpc.Member{Key: "outputSchema", Value: output})
 	}
-	list = append(list, ']')
-	return jsonrpc.Splice(make([]byte, 0, len(body)), body, jsonrpc.Member{Key: "tools", Value: list})
+	if edits == nil {
+		return nil
+	}
+	return jsonrpc.Splice(nil, tool, edits...)
 }
 
 // knowsOutput reports whether the revision knows the tool's output schema, if it has one.
 func (s *Session) knowsOutput(tool []byte) bool {
-	if !isObject(tool) {
-		return true
-	}
 	schema := jsonrpc.Get(tool, "outputSchema")
 	if schema == nil {
 		return true
