@@ -1,5 +1,7 @@
 package peers
 
+var typescript = []string{"TypeScript SDK v1", "TypeScript SDK v2"}
+
 // exceptions are the cells that are not there. The first that covers a cell counts.
 var exceptions = []exception{
 	{transports: []string{"stdio"}, features: []feature{resumption}, why: "a pipe has no streams to resume"},
@@ -12,6 +14,12 @@ var exceptions = []exception{
 	{revisions: []string{"2024-11-05"}, features: []feature{content}, why: "audio begins with 2025-03-26, links with 2025-06-18"},
 	{revisions: []string{"2025-03-26"}, features: []feature{content}, why: "links begin with 2025-06-18"},
 
+	{peers: []string{"TypeScript SDK v1"}, revisions: []string{"2026-07-28"}, why: "the SDK's v1 ends with 2025-11-25"},
+	{peers: typescript, directions: []string{ourClient}, features: []feature{pagination}, why: "the SDK's servers send a list as one page"},
+	{
+		peers: []string{"TypeScript SDK v1"}, directions: []string{ourClient}, transports: []string{"http"}, features: []feature{logging}, broken: true,
+		why: "the SDK's v1 sends log messages on the GET stream, where they belong to no call",
+	},
 	{peers: []string{"mcp-go"}, directions: []string{ourClient}, features: []feature{ping}, why: "mcp-go's server has no call to ping its client"},
 	{
 		peers: []string{"mcp-go"}, directions: []string{ourClient}, transports: []string{"stdio"}, revisions: []string{"2026-07-28"}, features: []feature{subscribe, listChanged}, broken: true,

@@ -1,5 +1,7 @@
 package peers
 
+import "slices"
+
 // A feature is a row of the table in docs/interop.md.
 type feature string
 
@@ -38,7 +40,7 @@ const (
 )
 
 // peerNames are the peers, in the order of the document.
-var peerNames = []string{"go-sdk", "mcp-go"}
+var peerNames = []string{"go-sdk", "mcp-go", "TypeScript SDK v1", "TypeScript SDK v2"}
 
 var revisions = []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"}
 
@@ -64,14 +66,7 @@ func (e *exception) covers(c cell) bool {
 	return has(e.peers, c.peer) && has(e.directions, c.direction) && has(e.transports, c.transport) && has(e.revisions, c.revision) && has(e.features, c.feature)
 }
 
-func has[T comparable](list []T, v T) bool {
-	for _, x := range list {
-		if x == v {
-			return true
-		}
-	}
-	return len(list) == 0
-}
+func has[T comparable](list []T, v T) bool { return len(list) == 0 || slices.Contains(list, v) }
 
 // exceptionOf returns why a cell is not there, or nil.
 func exceptionOf(c cell) *exception {

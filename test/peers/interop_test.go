@@ -5,6 +5,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,12 +15,6 @@ import (
 
 // featureTimeout bounds one feature of one cell. A broken one may need all of it.
 const featureTimeout = 5 * time.Second
-
-// program is how a peer's server is started.
-type program struct {
-	command []string // over stdio; "-addr" and an address make it serve HTTP
-	path    string   // of its endpoint
-}
 
 // hold compares what came of a cell with the table.
 func hold(t *testing.T, c cell, run func(context.Context) error) {
@@ -51,14 +46,19 @@ func hold(t *testing.T, c cell, run func(context.Context) error) {
 // TestInteropOurClient runs our client with every server, transport, revision and feature.
 func TestInteropOurClient(t *testing.T) {
 	needE2E(t)
+	needNode(t)
 	world := buildWorld(t)
-	for peer, server := range map[string]program{
-		"go-sdk": {command: []string{world, "-kind", "gosdk"}, path: "/mcp"},
-		"mcp-go": {command: []string{world, "-kind", "mcpgo"}, path: "/mcp"},
-	} {
+	servers := map[string][]string{
+		"go-sdk":            {world, "-kind", "gosdk"},
+		"mcp-go":            {world, "-kind", "mcpgo"},
+		"TypeScript SDK v1": {node(), filepath.Join(npmDir, "server.mjs"), "v1"},
+		"TypeScript SDK v2": {node(), filepath.Join(npmDir, "server.mjs"), "v2"},
+	}
+	for peer, server := range servers {
 		t.Run(peer, func(t *testing.T) {
+			t.Parallel()
 			addr := freeAddr(t)
-			start(t, server.command[0], append(server.command[1:], "-addr", addr)...)
+			start(t, server[0], append(slices.Clone(server[1:]), "-addr", addr)...)
 			wait(t, "the server", listening(addr))
 			for _, transport := range transports {
 				for _, revision := range revisions {
@@ -67,9 +67,9 @@ func TestInteropOurClient(t *testing.T) {
 						if none(c) {
 							t.Skip("nothing in the table")
 						}
-						command, url := server.command, ""
+						command, url := server, ""
 						if transport == "http" {
-							command, url = nil, "http://"+addr+server.path
+							command, url = nil, "http://"+addr+"/mcp"
 						}
 						o := connectOurs(t, command, url, revision)
 						for _, c.feature = range features {
@@ -88,16 +88,20 @@ func TestInteropOurClient(t *testing.T) {
 
 // theirClients open a connection to our server and say what they can do.
 var theirClients = map[string]func(t *testing.T, command []string, url, revision string) map[feature]func(context.Context) error{
-	"go-sdk": connectGoSDK,
-	"mcp-go": connectMCPGo,
+	"go-sdk":            connectGoSDK,
+	"mcp-go":            connectMCPGo,
+	"TypeScript SDK v1": connectTypeScript("v1"),
+	"TypeScript SDK v2": connectTypeScript("v2"),
 }
 
 // TestInteropOurServer runs every client, transport, revision and feature with our server.
 func TestInteropOurServer(t *testing.T) {
 	needE2E(t)
+	needNode(t)
 	world := buildWorld(t)
 	for peer, connect := range theirClients {
 		t.Run(peer, func(t *testing.T) {
+			t.Parallel()
 			for _, transport := range transports {
 				for _, revision := range revisions {
 					t.Run(transport+" "+revision, func(t *testing.T) {

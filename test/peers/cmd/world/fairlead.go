@@ -46,6 +46,7 @@ func fairleadServer() *mcp.Server {
 					return "", err
 				}
 			}
+			settle()
 			return "counted", nil
 		}),
 		text("log", func(_ context.Context, call *mcp.Call) (string, error) {

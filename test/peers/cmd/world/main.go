@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"time"
 )
 
 // What the servers have in common.
@@ -31,6 +32,11 @@ var bytesOf = []byte{0, 1, 254, 255}
 var ended atomic.Int64
 
 var wire string // where to record
+
+// settle lets notifications arrive before the result that follows: mcp-go's server
+// sends them from another goroutine, so that the result would overtake them, and the
+// TypeScript SDK's client forgets a call's progress that it reads together with its result.
+func settle() { time.Sleep(50 * time.Millisecond) }
 
 type peer struct {
 	handler func() http.Handler

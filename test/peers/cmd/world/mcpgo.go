@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -18,10 +17,6 @@ type completions struct{}
 func (completions) CompletePromptArgument(_ context.Context, _ string, arg mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
 	return &mcp.Completion{Values: []string{arg.Value + "da", arg.Value + "lan"}, Total: 2}, nil
 }
-
-// settle lets notifications out: this SDK sends them from a goroutine of their own,
-// and a result would overtake them.
-func settle() { time.Sleep(50 * time.Millisecond) }
 
 func mcpGoServer() *server.MCPServer {
 	s := server.NewMCPServer("mcpgo", "1",
