@@ -80,6 +80,7 @@ type Upstream struct {
 	Era       string    `json:"era"`
 	Version   string    `json:"protocolVersion,omitzero"` // empty until the first connection
 	Tools     int       `json:"tools"`
+	Instances int       `json:"instances"` // connections of single callers
 	Breaker   Breaker   `json:"breaker"`
 	Endpoint  string    `json:"endpoint"` // URL of /mcp/NAME
 }

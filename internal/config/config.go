@@ -90,6 +90,7 @@ type Upstream struct {
 	Tools        Tools
 	Timeout      time.Duration // of one call
 	StartTimeout time.Duration // until the upstream has answered its first request
+	Instances    string        // who shares a connection: auto, shared or principal
 	Concurrent   int           // calls that may run at one time; zero for the default
 	Critical     bool          // without it the node is not ready
 }

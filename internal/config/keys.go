@@ -192,6 +192,11 @@ var upstreamKeys = []key{
 		field: func(t *target) any { return &t.upstream.StartTimeout },
 	},
 	{
+		path: "instances", form: formWord, words: []string{"auto", "shared", "principal"}, defNote: "auto", example: "principal",
+		doc:   "Who shares a connection, and with it a child or a session. shared: all callers; an upstream of revision 2025-11-25 or before cannot ask them anything then. principal: each caller has its own, which is opened when needed and closed after 5 minutes without a call; the upstream may ask. auto: shared for commands; for urls of such a revision, callers that can be asked have sessions of their own.",
+		field: func(t *target) any { return &t.upstream.Instances },
+	},
+	{
 		path: "max_concurrent", form: formCount, defNote: "256", example: "16",
 		doc:   "Calls that may run at one time. Further ones are refused as overloaded.",
 		field: func(t *target) any { return &t.upstream.Concurrent },

@@ -190,12 +190,13 @@ func TestAdminGuards(t *testing.T) {
 func TestDeadUpstream(t *testing.T) {
 	cfg := settings(t)
 	cfg.Upstreams = append(cfg.Upstreams, config.Upstream{Name: "dead", Command: "/nowhere/at/all", Timeout: time.Minute})
-	n := start(t, cfg)
-	n.pid(t, 0)
+	n := probed(t, cfg)
+	n.component(t, "upstream dead", "unhealthy")
+	n.component(t, "upstream one", "healthy")
 	if res, err := n.client(t, "", streamhttp.EraModern).CallTool(t.Context(), "one__echo", text{"alive"}, nil); err != nil || res.Text() != "alive" {
 		t.Errorf("call of the other upstream: %v, %v", res, err)
 	}
-	for path, want := range map[string]string{"/readyz": `"status":"ok"`, "/healthz": `"status":"degraded"`} {
+	for path, want := range map[string]string{"/readyz": `"status":"degraded"`, "/healthz": `"status":"degraded"`} {
 		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodGet, n.Admin+path, nil)))
 		if err != nil {
 			t.Fatal(err)

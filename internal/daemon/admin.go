@@ -142,7 +142,7 @@ func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
 	s, b := u.Status(), u.Breaker()
 	out := adminapi.Upstream{
 		Name: s.Name, State: string(s.State), Since: s.Since, LastError: s.LastError, Restarts: s.Restarts,
-		PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools,
+		PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools, Instances: s.Instances,
 		Breaker: adminapi.Breaker{State: string(b.State), Since: b.Since, Forced: b.Forced, Opened: b.Opened, OpenTools: b.OpenTools},
 	}
 	if where := d.where.Load(); where != nil {

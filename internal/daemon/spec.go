@@ -17,7 +17,7 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 	s := upstream.Spec{
 		Command: u.Command, Args: u.Args, Dir: u.Dir, URL: u.URL, Era: upstream.Era(u.Era),
 		Allow: u.Tools.Allow, Deny: u.Tools.Deny,
-		CallTimeout: u.Timeout, StartTimeout: u.StartTimeout, MaxConcurrent: u.Concurrent,
+		CallTimeout: u.Timeout, StartTimeout: u.StartTimeout, MaxConcurrent: u.Concurrent, Instances: upstream.Instances(u.Instances),
 	}
 	if u.URL != "" {
 		s.Header = map[string][]string{}

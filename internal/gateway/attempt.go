@@ -67,7 +67,7 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 	defer cancel()
 
 	c.name(t)
-	asks := u.Status().Version.Modern() // whatever the caller speaks: its session asks on its behalf
+	asks := u.MayAsk(c.req) // whatever the caller speaks: its session asks on its behalf
 	c.out.Meta.Capabilities = passed(c.req.Meta.Capabilities, asks)
 	c.out.Meta.Version = mcp.LatestVersion // what the caller speaks is the edge's business, what the upstream speaks its transport's
 	rule = "by " + u.Name() + " within " + timeout.String()
@@ -109,8 +109,8 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 	return rule, nil
 }
 
-// passed returns the caller's capabilities as an upstream gets them. Of one with
-// sessions, what would need the server to ask in mid-call is left out.
+// passed returns the caller's capabilities as an upstream gets them. For one whose
+// questions could not say whom they are for, what answers questions is left out.
 // Tasks are not carried.
 func passed(raw []byte, asks bool) []byte {
 	if raw == nil {

@@ -25,7 +25,7 @@ type member struct {
 	seen []*mcp.Request // calls, as the upstream got them
 }
 
-func (m *member) dial(context.Context) (*upstream.Conn, error) {
+func (m *member) dial(context.Context, upstream.Whose) (*upstream.Conn, error) {
 	if m.down {
 		return nil, mcp.ErrClosed
 	}

@@ -19,7 +19,7 @@ func moody(t *testing.T, mood *error, done chan struct{}) (u *upstream.Upstream,
 	t.Helper()
 	server := newServer()
 	calls = new(int)
-	u = upstream.New("u", upstream.Spec{}, &upstream.Options{Dial: func(context.Context) (*upstream.Conn, error) {
+	u = upstream.New("u", upstream.Spec{}, &upstream.Options{Dial: func(context.Context, upstream.Whose) (*upstream.Conn, error) {
 		return &upstream.Conn{Done: done, Handler: mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
 			if req.Method != mcp.MethodCallTool {
 				return server.Handle(ctx, req, sink)

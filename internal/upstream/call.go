@@ -29,8 +29,14 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 		return mcp.Result{}, &Failure{Class: Overloaded, Upstream: u.name, RetryAfter: retryHint, RetrySafe: true}
 	}
 	defer u.leave()
-	l, err := u.acquire(ctx)
-	if err != nil {
+	var l *link
+	if whose, own := u.owner(req); own {
+		var leave func()
+		if l, leave, err = u.instances.enter(ctx, whose); err != nil {
+			return mcp.Result{}, err
+		}
+		defer leave()
+	} else if l, err = u.acquire(ctx); err != nil {
 		return mcp.Result{}, err
 	}
 	done, err := u.guard(req)

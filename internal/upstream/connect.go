@@ -15,7 +15,7 @@ import (
 )
 
 // startChild starts the upstream's program and finds out what it speaks.
-func (u *Upstream) startChild(ctx context.Context) (*Conn, error) {
+func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 	if u.opts.Permit != nil {
 		if err := u.opts.Permit(); err != nil {
 			return nil, fmt.Errorf("start: %w", err)
@@ -34,10 +34,12 @@ func (u *Upstream) startChild(ctx context.Context) (*Conn, error) {
 		}
 	}
 	c, err := stdio.Start(ctx, cmd, &stdio.ClientOptions{
-		Era:        era,
-		ClientInfo: mcp.Implementation{Name: u.opts.ClientName, Version: u.opts.ClientVersion},
-		StopWait:   u.spec.StopTimeout,
-		Stderr:     func(line []byte) { u.log.Debug("stderr", "line", string(line)) },
+		Era:          era,
+		ClientInfo:   mcp.Implementation{Name: u.opts.ClientName, Version: u.opts.ClientVersion},
+		StopWait:     u.spec.StopTimeout,
+		Capabilities: u.offered(whose),
+		OneCaller:    !whose.Principal.Anonymous(),
+		Stderr:       func(line []byte) { u.log.Debug("stderr", "line", string(line)) },
 	})
 	if err != nil {
 		return nil, err
@@ -54,21 +56,36 @@ func (u *Upstream) startChild(ctx context.Context) (*Conn, error) {
 }
 
 // dialRemote makes a client of the remote server. It is asked for the first time by fetch.
-func (u *Upstream) dialRemote(context.Context) (*Conn, error) {
+func (u *Upstream) dialRemote(_ context.Context, whose Whose) (*Conn, error) {
 	era := streamhttp.Era(u.spec.Era)
 	if u.spec.Era == EraAuto {
 		era = streamhttp.EraAuto
 	}
 	c := streamhttp.NewClient(u.spec.URL, &streamhttp.ClientOptions{
-		Header:     http.Header(u.spec.Header),
-		Era:        era,
-		Timeout:    u.spec.CallTimeout,
-		ClientInfo: u.clientInfo,
+		Header:       http.Header(u.spec.Header),
+		Era:          era,
+		Timeout:      u.spec.CallTimeout,
+		ClientInfo:   u.clientInfo,
+		Capabilities: u.offered(whose),
 		OnInvalidTool: func(tool string, err error) {
 			u.log.Warn("tool left out", "tool", tool, "err", err)
 		},
 	})
 	return &Conn{Handler: c, Version: c.Version, Close: func() error { return closeWithin(5*time.Second, c.Close) }}, nil
+}
+
+// offered is what a server of an old revision may ask the owner of a connection. The
+// connection of everybody asks nobody; but some servers list a tool that asks only
+// to those who could be asked, and where callers have connections of their own
+// that is decided there.
+func (u *Upstream) offered(w Whose) []byte {
+	switch {
+	case w.Capabilities != "":
+		return []byte(w.Capabilities)
+	case w == Whose{} && (u.spec.Instances == InstancesPrincipal || u.spec.Instances == InstancesAuto && u.spec.URL != ""):
+		return []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}`)
+	}
+	return []byte(`{}`)
 }
 
 // closeWithin closes a connection after the end of the context that it was used

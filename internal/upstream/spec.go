@@ -44,6 +44,8 @@ type Spec struct {
 	// StopTimeout is how long a child may take to end after its stdin was closed,
 	// and again after SIGTERM. Zero means 2 seconds.
 	StopTimeout time.Duration
+	// Instances says who shares a connection. Empty means InstancesAuto.
+	Instances Instances
 	// MaxConcurrent bounds the calls that run at the same time. Zero means 256.
 	MaxConcurrent int
 }
@@ -51,6 +53,9 @@ type Spec struct {
 func (s Spec) withDefaults() Spec {
 	if s.Era == "" {
 		s.Era = EraAuto
+	}
+	if s.Instances == "" {
+		s.Instances = InstancesAuto
 	}
 	if s.CallTimeout == 0 {
 		s.CallTimeout = 5 * time.Minute
@@ -99,8 +104,9 @@ type Options struct {
 	// Permit is asked directly before each start of the program, restarts included;
 	// an error means that it is not started. Nil permits it.
 	Permit func() error
-	// Dial replaces the connection that Spec describes: for servers compiled in.
-	Dial func(ctx context.Context) (*Conn, error)
+	// Dial replaces the connection that Spec describes: for servers compiled in. It
+	// is called concurrently where callers have connections of their own.
+	Dial func(ctx context.Context, whose Whose) (*Conn, error)
 	// MaxItems bounds each list of the catalogue. Zero means 10,000.
 	MaxItems int
 	// MaxListBytes bounds the bytes of each list of the catalogue. Zero means 16 MiB.

@@ -39,6 +39,7 @@ type Status struct {
 	Version   mcp.Version // empty until the first connection
 	Server    []byte      // raw serverInfo, or nil
 	Tools     int         // number of tools listed
+	Instances int         // connections of single callers
 	Listed    bool        // the catalogue is known, though maybe from an earlier connection
 }
 
@@ -60,7 +61,8 @@ type Upstream struct {
 	opts       Options
 	log        *slog.Logger
 	clientInfo []byte
-	dial       func(context.Context) (*Conn, error)
+	dial       func(context.Context, Whose) (*Conn, error)
+	instances  *instances
 	keeper     *supervise.Keeper
 	breakers   *breakers
 	catalogue  atomic.Pointer[Catalogue] // changed under mu; read for each call
@@ -133,6 +135,7 @@ func New(name string, spec Spec, opts *Options) *Upstream {
 	u.clientInfo = append(jsonrpc.AppendString(append(u.clientInfo, `,"version":`...), u.opts.ClientVersion), '}')
 	u.status = Status{Name: name, State: Starting, Since: time.Now(), Era: u.spec.Era}
 
+	u.instances = newInstances(u)
 	policy := u.opts.Policy
 	switch {
 	case u.opts.Dial != nil:
@@ -162,9 +165,12 @@ func (u *Upstream) Allows(tool string) (rule string, ok bool) { return u.spec.al
 
 // Status returns what is known now.
 func (u *Upstream) Status() Status {
+	n := u.instances.count()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.status
+	st := u.status
+	st.Instances = n
+	return st
 }
 
 // Catalogue returns what the upstream offers, or what it last offered while it is
@@ -208,6 +214,8 @@ func (u *Upstream) Watch(fn func(Change)) (stop func()) {
 // does its own restarting: it returns only when ctx has ended, and then nil. No
 // goroutine and no child outlives it.
 func (u *Upstream) Run(ctx context.Context) error {
+	u.instances.start(ctx)
+	defer u.instances.close()
 	err := u.keeper.Run(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -269,7 +277,7 @@ func (u *Upstream) attempt(run context.Context) error {
 
 	startCtx, cancelStart := context.WithTimeoutCause(ctx, u.spec.StartTimeout, errors.New("not ready within "+u.spec.StartTimeout.String()))
 	defer cancelStart()
-	conn, err := u.dial(startCtx)
+	conn, err := u.dial(startCtx, Whose{})
 	if err != nil {
 		return classify(err)
 	}

@@ -266,7 +266,7 @@ func TestCallsWhileAway(t *testing.T) {
 		fail := func(n int) bool { return n == 2 || n == 3 }
 		conns := make(chan *fake, 10)
 		u := upstream.New("u", upstream.Spec{StartTimeout: 5 * time.Second}, &upstream.Options{
-			Dial: func(ctx context.Context) (*upstream.Conn, error) {
+			Dial: func(ctx context.Context, _ upstream.Whose) (*upstream.Conn, error) {
 				if dials++; fail(dials) {
 					return nil, errors.New("refused")
 				}
@@ -322,7 +322,7 @@ func TestDeadlineAndCancellation(t *testing.T) {
 			<-ctx.Done()
 			return mcp.Result{}, ctx.Err()
 		})
-		u := upstream.New("u", upstream.Spec{}, &upstream.Options{Dial: func(context.Context) (*upstream.Conn, error) {
+		u := upstream.New("u", upstream.Spec{}, &upstream.Options{Dial: func(context.Context, upstream.Whose) (*upstream.Conn, error) {
 			return &upstream.Conn{Handler: h}, nil
 		}})
 		defer run(t, u)()
@@ -347,7 +347,7 @@ func TestDeadlineAndCancellation(t *testing.T) {
 
 func TestConcurrencyBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := upstream.New("u", upstream.Spec{MaxConcurrent: 1}, &upstream.Options{Dial: func(context.Context) (*upstream.Conn, error) {
+		u := upstream.New("u", upstream.Spec{MaxConcurrent: 1}, &upstream.Options{Dial: func(context.Context, upstream.Whose) (*upstream.Conn, error) {
 			return &upstream.Conn{Handler: newServer()}, nil
 		}})
 		defer run(t, u)()
@@ -370,7 +370,7 @@ func TestChangesAndGaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newServer()
 		conns := make(chan *fake, 10)
-		u := upstream.New("u", upstream.Spec{}, &upstream.Options{Dial: func(context.Context) (*upstream.Conn, error) {
+		u := upstream.New("u", upstream.Spec{}, &upstream.Options{Dial: func(context.Context, upstream.Whose) (*upstream.Conn, error) {
 			f := newFake()
 			conns <- f
 			return &upstream.Conn{Handler: server, Done: f.done}, nil
@@ -444,7 +444,7 @@ func TestHostileLists(t *testing.T) {
 					}
 					return mcp.Result{Body: []byte(tt.page)}, nil
 				})
-				u := upstream.New("u", upstream.Spec{}, &upstream.Options{MaxItems: 3, Dial: func(context.Context) (*upstream.Conn, error) {
+				u := upstream.New("u", upstream.Spec{}, &upstream.Options{MaxItems: 3, Dial: func(context.Context, upstream.Whose) (*upstream.Conn, error) {
 					return &upstream.Conn{Handler: h}, nil
 				}})
 				defer run(t, u)()
