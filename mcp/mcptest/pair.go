@@ -33,7 +33,11 @@ func Pair(t testing.TB, h mcp.Handler, version mcp.Version) mcp.Handler {
 		_ = toClient.Close()
 		served <- err
 	}()
-	opts := &stdio.ClientOptions{Era: stdio.EraModern, OneCaller: true}
+	opts := &stdio.ClientOptions{
+		Era: stdio.EraModern, OneCaller: true,
+		// For a session; each request says what its own caller can be asked.
+		Capabilities: []byte(`{"roots":{"listChanged":true},"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}}}`),
+	}
 	in, out := Tap(t, wirecheck.Client, wirecheck.Server).Pipes(wirecheck.Client, fromServer, toServer)
 	if !version.Modern() {
 		opts.Era = stdio.EraLegacy
