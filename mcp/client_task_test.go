@@ -295,3 +295,24 @@ func TestToolTaskDeclares(t *testing.T) {
 		}
 	})
 }
+
+func TestListenToTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c := takes(t, &mcp.ClientOptions{Capabilities: &mcp.ClientCapabilities{Extensions: map[string]mcp.Raw{mcp.ExtensionTasks: mcp.Raw(`{}`)}}})
+		task, err := c.StartTool(t.Context(), "slow", nil, nil)
+		must(t, err)
+		var events []mcp.Event
+		sub, err := c.Listen(t.Context(), mcp.NotificationFilter{TaskIDs: []string{task.ID(), "nobody"}}, func(e mcp.Event) { events = append(events, e) })
+		must(t, err)
+		if diff := cmp.Diff([]string{task.ID()}, sub.Acknowledged().TaskIDs); diff != "" {
+			t.Errorf("acknowledged (-want +got):\n%s", diff)
+		}
+		_, err = task.Wait(t.Context())
+		must(t, err)
+		synctest.Wait()
+		sub.Close()
+		if diff := cmp.Diff([]mcp.Event{{Method: mcp.NotificationTask, TaskID: task.ID()}}, events); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}

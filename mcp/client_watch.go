@@ -77,6 +77,9 @@ func (f *NotificationFilter) all() []Event {
 	for _, uri := range f.ResourceSubscriptions {
 		events = append(events, Event{Method: NotificationResourceUpdated, URI: uri})
 	}
+	for _, id := range f.TaskIDs {
+		events = append(events, Event{Method: NotificationTask, TaskID: id})
+	}
 	return events
 }
 

@@ -32,14 +32,14 @@ func (s *watched) Handle(_ context.Context, _ *mcp.Request, sink mcp.Sink) (mcp.
 
 func newWatched() *watched { return &watched{sinks: make(chan mcp.Sink, 1)} }
 
-var watchFilter = mcp.NotificationFilter{ToolsListChanged: true, ResourceSubscriptions: []string{"x://1", "x://2"}}
+var watchFilter = mcp.NotificationFilter{ToolsListChanged: true, ResourceSubscriptions: []string{"x://1", "x://2"}, TaskIDs: []string{"t"}}
 
 func TestWatch(t *testing.T) {
 	open := func(t *testing.T, ctx context.Context, s *watched, opts *mcp.WatchOptions) (*mcp.Watch, chan string) {
 		t.Helper()
 		events := make(chan string, 1000)
 		w, err := mcp.NewClient("c", "1", s, nil).Watch(ctx, watchFilter, func(e mcp.Event) {
-			events <- strings.TrimSuffix(e.Method+" "+e.URI, " ")
+			events <- strings.TrimSuffix(e.Method+" "+e.URI+e.TaskID, " ")
 		}, opts)
 		if err != nil {
 			t.Fatal(err)
@@ -68,8 +68,8 @@ func TestWatch(t *testing.T) {
 				sink = <-s.sinks
 				synctest.Wait()
 				_ = sink.Notify(toolsChanged)
-				got := fmt.Sprint(<-events, <-events, <-events, <-events)
-				want := fmt.Sprint(mcp.NotificationToolsListChanged, mcp.NotificationResourceUpdated+" x://1", mcp.NotificationResourceUpdated+" x://2", mcp.NotificationToolsListChanged)
+				got := fmt.Sprint(<-events, <-events, <-events, <-events, <-events)
+				want := fmt.Sprint(mcp.NotificationToolsListChanged, mcp.NotificationResourceUpdated+" x://1", mcp.NotificationResourceUpdated+" x://2", mcp.NotificationTask+" t", mcp.NotificationToolsListChanged)
 				if got != want {
 					t.Errorf("events %s\nwant   %s", got, want)
 				}

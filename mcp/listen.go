@@ -25,6 +25,8 @@ type Event struct {
 	Method string
 	// URI is the resource of a [NotificationResourceUpdated].
 	URI string
+	// TaskID is the task of a [NotificationTask].
+	TaskID string
 }
 
 // Subscription is an open subscriptions/listen stream.
@@ -215,6 +217,12 @@ func (s listenSink) Notify(n *Notification) error {
 			return nil
 		}
 		return s.putLocked(Event{Method: n.Method, URI: uri})
+	case NotificationTask:
+		id, ok := jsonrpc.Unquote(jsonrpc.Get(n.Params, "taskId"))
+		if !ok {
+			return nil
+		}
+		return s.putLocked(Event{Method: n.Method, TaskID: id})
 	}
 	return nil
 }

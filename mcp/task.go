@@ -115,8 +115,8 @@ type TaskOptions struct {
 	// MaxTaskBytes bounds one task: its call, the answers to what it asks and its
 	// result. One that grows beyond fails. Zero means 4 MiB.
 	MaxTaskBytes int
-	// OnError is told when the state of a task could not be read or written.
-	// Nil drops it.
+	// OnError is told when the state of a task could not be kept after its request
+	// was answered. Nil drops it.
 	OnError func(error)
 }
 

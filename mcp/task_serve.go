@@ -38,7 +38,6 @@ func (s *Server) serveTask(ctx context.Context, req *Request) (Result, error) {
 	case errors.Is(err, ErrNoTask):
 		return Result{}, errUnknownTask()
 	}
-	s.tasks.report(req.Method, err)
 	return Result{}, fmt.Errorf("%s: %w", req.Method, err)
 }
 

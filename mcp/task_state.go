@@ -44,6 +44,7 @@ type taskState struct {
 type taskCall struct {
 	Tool         string  `json:"tool"`
 	Params       Raw     `json:"params"`
+	Meta         Raw     `json:"meta,omitzero"` // as the edge left it, which may differ from that in Params
 	Version      Version `json:"version"`
 	ClientInfo   Raw     `json:"clientInfo,omitzero"`
 	Capabilities Raw     `json:"capabilities,omitzero"`
@@ -55,6 +56,7 @@ func newTaskCall(req *Request) *taskCall {
 		// What the client answered before the task began stands in the journal.
 		Params:       jsonrpc.Splice(nil, req.Params, jsonrpc.Member{Key: memberResponses}, jsonrpc.Member{Key: memberState}),
 		Version:      req.Meta.Version,
+		Meta:         bytes.Clone(req.Meta.Raw),
 		ClientInfo:   bytes.Clone(req.Meta.ClientInfo),
 		Capabilities: bytes.Clone(req.Meta.Capabilities),
 	}
@@ -67,7 +69,7 @@ func (st *taskState) request() *Request {
 	req.Meta = Meta{
 		Version: c.Version, ClientInfo: c.ClientInfo, Capabilities: c.Capabilities,
 		ProgressToken: []byte("0"), // of our own: a task takes progress itself
-		Raw:           jsonrpc.Get(c.Params, "_meta"),
+		Raw:           c.Meta,
 	}
 	return req
 }

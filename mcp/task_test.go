@@ -590,3 +590,43 @@ func TestStopTasks(t *testing.T) {
 		k.settled(stops, mcp.TaskWorking)
 	})
 }
+
+// TestTaskKeepsItsRequest: the handler of a task sees the request that made it.
+func TestTaskKeepsItsRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mcp.NewServer("s", "1", nil)
+		addJob(t, s, "t", optional, func(ctx context.Context, call *mcp.Call, kind string) (string, error) {
+			if _, _, err := mcp.ElicitAs[yes](ctx, call, "confirm", "Sure?"); err != nil {
+				return "", err
+			}
+			req := call.Request()
+			return strings.Join([]string{
+				kind, req.Name, string(req.Arguments), call.Trace().Parent, call.Trace().State, call.Principal().Subject, call.ClientInfo().Name,
+				string(call.ClientCapabilities()), string(req.Meta.Version), string(jsonrpc.Get(req.Meta.Raw, "a")), string(jsonrpc.Get(req.Params, "inputResponses")),
+			}, "|"), nil
+		})
+		const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		meta := `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":` + taskCapabilities +
+			`,"io.modelcontextprotocol/clientInfo":{"name":"me","version":"1"},"traceparent":"` + parent + `","tracestate":"not valid","a":1}`
+		text := []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"kind":"k"},"inputResponses":{"other":{}},"_meta":` + meta + `}}`)
+		msg, err := jsonrpc.Scan(text, nil)
+		must(t, err)
+		req, werr := mcp.DecodeRequest(&msg)
+		if werr != nil {
+			t.Fatal(werr)
+		}
+		k := newTasker(t, s)
+		k.principal.Subject, req.Principal.Subject = "alice", "alice"
+		res, err := s.Handle(t.Context(), req, mcp.Discard)
+		must(t, err)
+		clear(text) // the bytes of a request end with it
+		id := k.decode(res).ID
+		k.settled(id, mcp.TaskInputRequired)
+		k.answer(id, accepted)
+		got, _ := jsonrpc.Unquote(jsonrpc.Get([]byte(strings.Trim(string(jsonrpc.Get(k.settled(id, mcp.TaskCompleted).Result, "content")), "[]")), "text"))
+		want := `k|t|{"kind":"k"}|` + parent + `||alice|me|` + taskCapabilities + `|2026-07-28|1|`
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
