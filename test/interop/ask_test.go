@@ -42,13 +42,14 @@ func TestOldServerAsksThroughANode(t *testing.T) {
 	dir := t.TempDir()
 	addr, admin := peers.FreeAddr(t), peers.FreeAddr(t)
 	config := filepath.Join(dir, "fairlead.yaml")
-	text := fmt.Sprintf("listen: %s\nadmin: %s\ndata: %s\nauth:\n  tokens:\n", addr, admin, dir)
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("listen: %s\nadmin: %s\ndata: %s\nauth:\n  tokens:\n", addr, admin, dir))
 	for _, name := range []string{"alice", "bob"} {
-		text += fmt.Sprintf("    - {name: %s, hash: \"sha256:%x\"}\n", name, sha256.Sum256([]byte("token-of-"+name)))
+		text.WriteString(fmt.Sprintf("    - {name: %s, hash: \"sha256:%x\"}\n", name, sha256.Sum256([]byte("token-of-"+name))))
 	}
-	text += fmt.Sprintf("upstreams:\n  everything: {command: %q, args: [%q], instances: principal}\n",
-		peers.Node(), peers.Script("@modelcontextprotocol/server-everything", "dist/index.js"))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	text.WriteString(fmt.Sprintf("upstreams:\n  everything: {command: %q, args: [%q], instances: principal}\n",
+		peers.Node(), peers.Script("@modelcontextprotocol/server-everything", "dist/index.js")))
+	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	peers.Start(t, exec.Command(peers.Build(t, "cmd/fairlead"), "serve", "--config", config))
