@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"reflect"
 	"strings"
@@ -150,11 +151,22 @@ func (s *Skills) Load(ctx context.Context, skill *Skill) (*LoadedSkill, error) {
 // directory, as the skill refers to it. A file that the entry does not list, or
 // whose bytes are not what it says, is a *[SkillError].
 func (l *LoadedSkill) Read(ctx context.Context, ref string) ([]byte, error) {
-	uri := ref
-	if !strings.HasPrefix(ref, l.Skill.Root()+"/") {
-		uri = l.Skill.Root() + "/" + path.Clean(ref)
+	root := l.Skill.Root() + "/"
+	if strings.HasPrefix(ref, root) {
+		return l.read(ctx, ref)
 	}
-	return l.read(ctx, uri)
+	ref = path.Clean(ref)
+	if _, listed := l.files[root+ref]; !listed {
+		// In a text it stands as in a file system, in a URI escaped.
+		segments := strings.Split(ref, "/")
+		for i, s := range segments {
+			segments[i] = url.PathEscape(s)
+		}
+		if escaped := strings.Join(segments, "/"); l.files == nil || l.files[root+escaped].URI != "" {
+			ref = escaped
+		}
+	}
+	return l.read(ctx, root+ref)
 }
 
 func (l *LoadedSkill) read(ctx context.Context, uri string) ([]byte, error) {

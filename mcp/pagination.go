@@ -64,6 +64,14 @@ func (c *catalogue[T]) remove(keys []string) bool {
 	return true
 }
 
+// replace makes entries the whole list, in the given order. It keeps both.
+func (c *catalogue[T]) replace(order []string, entries map[string]entry[T]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order, c.entries, c.pages = order, entries, nil
+	c.declared.Store(true)
+}
+
 func (c *catalogue[T]) get(key string) (T, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -121,7 +129,7 @@ func (c *catalogue[T]) encodeLocked() map[string][]byte {
 	pages := make(map[string][]byte)
 	cursor, keys := "", c.order
 	for number := uint32(1); ; number++ {
-		n := min(size, len(keys))
+		n := c.fitLocked(keys[:min(size, len(keys))])
 		body := c.server.begin(nil, nil)
 		body = append(append(append(body, `,"`...), c.member...), `":[`...)
 		for i, key := range keys[:n] {
@@ -141,6 +149,21 @@ func (c *catalogue[T]) encodeLocked() map[string][]byte {
 		pages[cursor] = body
 		cursor = next
 	}
+}
+
+// maxPageBytes bounds a page of many large entries, such as skills with hundreds of
+// files, so that it stays below what clients take for one message.
+const maxPageBytes = 2 << 20
+
+// fitLocked returns how many entries fit into one page: at least one, if there are any.
+func (c *catalogue[T]) fitLocked(keys []string) int {
+	size := 0
+	for i, key := range keys {
+		if size += len(c.entries[key].encoded); size > maxPageBytes && i > 0 {
+			return i
+		}
+	}
+	return len(keys)
 }
 
 // list answers a list request with a page. Lists are the same for all callers.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -331,12 +330,4 @@ func (s *Server) readDirectory(req *Request) (Result, error) {
 		return Result{}, ErrInvalidParams("%s is not a directory resource", clip(uri))
 	}
 	return s.encode(&ListResourcesResult{Resources: children}, nil)
-}
-
-// replace makes entries the whole list, in the given order.
-func (c *catalogue[T]) replace(order []string, entries map[string]entry[T]) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.order, c.entries, c.pages = slices.Clone(order), entries, nil
-	c.declared.Store(true)
 }

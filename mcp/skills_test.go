@@ -106,7 +106,7 @@ func TestSkillsOverEachRevision(t *testing.T) {
 			}
 			for ref, want := range map[string]string{
 				"scripts/run.py": "print(1)\n", "./references/../logo.png": "\x89PNG\xff", "empty": "",
-				"references/FORMS%20guide.md": "# Forms\n", "skill://pdf/scripts/run.py": "print(1)\n",
+				"references/FORMS%20guide.md": "# Forms\n", "references/FORMS guide.md": "# Forms\n", "skill://pdf/scripts/run.py": "print(1)\n",
 			} {
 				if b, err := loaded.Read(t.Context(), ref); err != nil || string(b) != want {
 					t.Errorf("Read(%q) = %q, %v", ref, b, err)
@@ -213,6 +213,30 @@ func TestSkillsAsResources(t *testing.T) {
 	}
 	if got := string(mcp.AppendResponse(nil, []byte("1"), mcp.MethodListSkills, raw, nil)); !strings.Contains(got, `"ttlMs":0,"cacheScope":"public"`) {
 		t.Errorf("skills/list = %s; want caching hints", got)
+	}
+}
+
+// A page has as many entries as fit into a message.
+func TestPagesOfLargeSkills(t *testing.T) {
+	fsys := fstest.MapFS{}
+	const count = 30
+	for i := range count {
+		name := fmt.Sprintf("s%d", i)
+		fsys[name+"/SKILL.md"] = file(markdown(name, ""))
+		for j := range mcp.MaxSkillFiles - 1 {
+			fsys[fmt.Sprintf("%s/%d-%s", name, j, strings.Repeat("x", 40))] = file("")
+		}
+	}
+	s := mcp.NewServer("s", "1", nil)
+	if err := s.SetSkills(fsys); err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.Handle(t.Context(), request(t, mcp.MethodListSkills, `{}`), mcp.Discard)
+	if err != nil || len(res.Body) > 2<<20+1<<10 || jsonrpc.Get(res.Body, "nextCursor") == nil {
+		t.Errorf("a page of %d bytes, %v", len(res.Body), err)
+	}
+	if list, err := openSkills(t, s).List(t.Context()); err != nil || len(list) != count {
+		t.Errorf("%d skills, %v", len(list), err)
 	}
 }
 
