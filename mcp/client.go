@@ -45,7 +45,7 @@ type ClientOptions struct {
 	// 2026-07-28, client/elicitation). The user must see which server asks, and must
 	// be able to change the answer, to decline and to cancel. An accepted answer is
 	// completed with the form's defaults and must fit the form; see
-	// [ElicitParams.Complete].
+	// [ElicitParams.Complete]. Its texts are the server's, control characters included.
 	OnElicit func(ctx context.Context, p *ElicitParams) (*ElicitResult, error)
 	// OnPage lets the user open a page of the server in a browser (MCP 2026-07-28,
 	// client/elicitation, URL Mode): it shows the whole URL and [Page.Warnings], asks,
@@ -53,8 +53,8 @@ type ClientOptions struct {
 	// fetched from the URL before.
 	OnPage func(ctx context.Context, p Page) (ElicitAction, error)
 	// OnSample asks the client's model (MCP 2026-07-28, client/sampling), after the
-	// user has seen what is asked. Requests with tools come only if
-	// Capabilities.Sampling.Tools says so.
+	// user has seen what is asked, for at most MaxTokens. Requests with tools come only
+	// if Capabilities.Sampling.Tools says so.
 	//
 	// Deprecated in the protocol since 2026-07-28.
 	OnSample func(ctx context.Context, p *SampleParams) (*SampleResult, error)

@@ -118,7 +118,7 @@ func (c *Client) elicitation(params Raw) (func(context.Context) (any, error), *P
 	}
 	switch {
 	case err != nil:
-		return nil, violates(ViolationForm, "", "%s", clip(err.Error()))
+		return nil, violates(ViolationForm, "", "%v", err)
 	case c.opts.OnElicit == nil:
 		return nil, nil
 	}
@@ -154,7 +154,7 @@ func (c *Client) page(p *ElicitParams) (func(context.Context) (any, error), *Pro
 func (c *Client) sampling(params Raw) (func(context.Context) (any, error), *ProtocolError) {
 	p := new(SampleParams)
 	if err := json.Unmarshal(params, p); err != nil {
-		return nil, violates(ViolationAskedMalformed, "", "not the params of %s: %s", MethodSample, clip(err.Error()))
+		return nil, violates(ViolationAskedMalformed, "", "not the params of %s: %v", MethodSample, err)
 	}
 	switch {
 	case c.caps.Sampling == nil:
@@ -163,7 +163,7 @@ func (c *Client) sampling(params Raw) (func(context.Context) (any, error), *Prot
 		return nil, undeclared("sampling.tools")
 	}
 	if err := p.check(); err != nil {
-		return nil, violates(ViolationSample, "", "%s", clip(err.Error()))
+		return nil, violates(ViolationSample, "", "%v", err)
 	}
 	if c.opts.OnSample == nil {
 		return nil, nil

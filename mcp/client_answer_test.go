@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"unicode"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -98,6 +99,7 @@ func TestClientRefusesWhatServersMustNotAsk(t *testing.T) {
 		{"a wrong keyword", asks("", form(`{"type":"object","properties":{"a":{"type":"string","minLength":"x"}}}`)), everything, mcp.ViolationForm},
 		{"too many fields", asks("", form(`{"type":"object","properties":{`+fields(257)+`}}`)), everything, mcp.ViolationForm},
 		{"choices that are none", asks("", form(`{"type":"object","properties":{"a":{"type":"string","enum":[1]}}}`)), everything, mcp.ViolationForm},
+		{"a field that colours the log", asks("", form(`{"type":"object","properties":{"a":{"type":"string","\u001b[31m\u202e":1,"minLength":"\u001b[31m\u202e"}}}`)), everything, mcp.ViolationForm},
 		{"a form without end", asks("", form(`{"type":"object","properties":{},"title":"`+strings.Repeat("a", 257<<10)+`"}`)), everything, mcp.ViolationForm},
 		{"a pattern that is none", asks("", form(`{"type":"object","properties":{"a":{"type":"string","pattern":1}}}`)), everything, mcp.ViolationForm},
 		{"a deep form", asks("", form(`{"type":"object","properties":{"a":{"type":"string","default":`+strings.Repeat("[", 70)+strings.Repeat("]", 70)+`}}}`)), everything, mcp.ViolationForm},
@@ -133,8 +135,8 @@ func TestClientRefusesWhatServersMustNotAsk(t *testing.T) {
 			if n := len(server.calls()); n != 1 {
 				t.Errorf("%d requests", n)
 			}
-			if err != nil && len(err.Error()) > 1000 {
-				t.Errorf("the error has %d bytes", len(err.Error()))
+			if err != nil && (len(err.Error()) > 1000 || strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) })) {
+				t.Errorf("the error cannot be shown: %q", err)
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 // AnswerError says why an answer does not fit what was asked.
 type AnswerError struct {
 	// Problems are for people, one for each field that does not fit: its JSON
-	// pointer and what is wrong. There is at least one.
+	// pointer and what is wrong, at most ten. There is at least one.
 	Problems []string
 }
 
@@ -207,7 +207,7 @@ func (f *clientForm) complete(content Raw) (Raw, error) {
 		if v.path != "" {
 			problem = v.path + ": " + problem
 		}
-		e.Problems = append(e.Problems, problem)
+		e.Problems = append(e.Problems, printable(problem))
 	}
 	return nil, e
 }

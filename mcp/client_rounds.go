@@ -190,7 +190,7 @@ func readAsked(method string, res Result) (*InputRequiredResult, error) {
 	asked := new(InputRequiredResult)
 	if res.Body != nil {
 		if err := json.Unmarshal(res.Body, asked); err != nil {
-			return nil, violates(ViolationAskedMalformed, "", "%s", clip(err.Error()))
+			return nil, violates(ViolationAskedMalformed, "", "%v", err)
 		}
 	}
 	switch {

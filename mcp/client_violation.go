@@ -1,6 +1,10 @@
 package mcp
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
 
 // A Violation names a way in which a server breaks the protocol.
 type Violation string
@@ -34,7 +38,8 @@ type ProtocolError struct {
 	Violation Violation
 	// Question is the key of the question that is wrong; empty if no single one is.
 	Question string
-	// Detail says what is wrong, for people. It may repeat short texts of the server.
+	// Detail says what is wrong, for people. It may repeat short texts of the server,
+	// without what cannot be shown.
 	Detail string
 }
 
@@ -52,5 +57,20 @@ func (e *ProtocolError) Is(target error) bool {
 }
 
 func violates(v Violation, question, format string, args ...any) *ProtocolError {
-	return &ProtocolError{Violation: v, Question: question, Detail: fmt.Sprintf(format, args...)}
+	return &ProtocolError{Violation: v, Question: question, Detail: printable(fmt.Sprintf(format, args...))}
+}
+
+// printable is the text of a stranger that goes to a log or a terminal: at most 256
+// bytes, without characters that control it.
+func printable(s string) string {
+	const limit = 256
+	if len(s) > limit {
+		s = s[:limit] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -23,7 +24,8 @@ type asker struct {
 }
 
 // form asks for a line for each field. An empty line takes the field's default, or
-// leaves it out; the end of the input turns away.
+// leaves it out; the end of the input turns away. Texts are quoted: they are a
+// stranger's.
 func (a *asker) form(_ context.Context, p *mcp.ElicitParams) (*mcp.ElicitResult, error) {
 	fields, err := p.Fields()
 	if err != nil {
@@ -31,10 +33,10 @@ func (a *asker) form(_ context.Context, p *mcp.ElicitParams) (*mcp.ElicitResult,
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	fmt.Fprintf(os.Stderr, "%s asks: %s\n", a.server, p.Message)
+	fmt.Fprintf(os.Stderr, "%s asks: %q\n", a.server, p.Message)
 	content := map[string]any{}
 	for _, f := range fields {
-		fmt.Fprintf(os.Stderr, "%s (%s)%s: ", f.Name, f.Type, choices(f))
+		fmt.Fprintf(os.Stderr, "%q (%s)%s: ", f.Name, f.Type, choices(f))
 		line, err := a.in.ReadString('\n')
 		if err == io.EOF {
 			return &mcp.ElicitResult{Action: mcp.ElicitCancel}, nil
@@ -53,7 +55,7 @@ func (a *asker) form(_ context.Context, p *mcp.ElicitParams) (*mcp.ElicitResult,
 func choices(f mcp.FormField) string {
 	var texts []string
 	for _, c := range f.Choices() {
-		texts = append(texts, c.Value)
+		texts = append(texts, strconv.Quote(c.Value))
 	}
 	if texts == nil {
 		return ""
