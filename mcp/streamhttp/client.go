@@ -14,8 +14,12 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/internal/legacy"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
+
+// maxSides bounds the messages of a client of HTTP+SSE that are sent beside all calls.
+const maxSides = 16
 
 // Era says which of the two forms of the protocol a server is spoken to in.
 type Era string
@@ -46,17 +50,31 @@ type ClientOptions struct {
 	// ClientInfo is the Implementation object that a session is opened with. Nil
 	// means that of the first request.
 	ClientInfo []byte
-	// Capabilities is the ClientCapabilities object that a session is opened with.
-	// Nil means {}: this client answers no request of a server but ping.
+	// Capabilities is the ClientCapabilities object that a session is opened with:
+	// what a server of an old revision may ask. Nil means those of the first
+	// request. A request is asked only what its own capabilities allow too. Tasks
+	// are not offered.
 	Capabilities []byte
+	// ParkTime is how long a call whose server has asked something waits for the
+	// retry that brings the answers. Zero means 5 minutes.
+	ParkTime time.Duration
+	// MaxParked bounds the calls of a session whose server has asked something, and
+	// MaxParkedPerPrincipal those of one caller. Beyond, questions are refused. Zero
+	// means 256 and 16.
+	MaxParked, MaxParkedPerPrincipal int
 	// OnInvalidTool is told of each tool that was left out of a list because its
 	// x-mcp-header annotations are invalid. Nil means nobody is.
 	OnInvalidTool func(tool string, err error)
 }
 
 // Client is a remote server, reached by Streamable HTTP in any revision from
-// 2025-03-26 on (MCP 2026-07-28, basic/transports/streamable-http). It is an
-// [mcp.Handler] and safe for concurrent use.
+// 2025-03-26 on (MCP 2026-07-28, basic/transports/streamable-http), or by HTTP+SSE
+// of 2024-11-05. It is an [mcp.Handler] and safe for concurrent use.
+//
+// What a server of an old revision asks in the middle of a call becomes the call's
+// result, as in the latest one (mcp.ResultInputRequired): the call waits, and the
+// retry with its answers continues it. What belongs to no call goes to who is set
+// by [Client.OnAsk].
 //
 // The first request finds out what the server speaks; requests that come meanwhile
 // wait for it. A tool whose annotations are invalid is taken out of tools/list, and
@@ -74,6 +92,7 @@ type Client struct {
 	idle   func() // closes idle connections of a transport that is ours
 
 	ids     atomic.Int64
+	sides   chan struct{} // a token for each message that is sent beside all calls
 	headers headerCache
 
 	ctx     context.Context // ends with Close
@@ -82,16 +101,17 @@ type Client struct {
 
 	mu         sync.Mutex
 	closed     bool
-	era        Era            // what the server speaks; EraAuto while unknown
-	session    *clientSession // of a legacy server
-	connecting chan struct{}  // closed when who asks the server is done; nil if nobody does
-	connectErr error          // of the attempt that connecting stood for
+	era        Era           // what the server speaks; EraAuto while unknown
+	session    oldSession    // of a legacy server
+	answer     mcp.Answerer  // of what belongs to no call
+	connecting chan struct{} // closed when who asks the server is done; nil if nobody does
+	connectErr error         // of the attempt that connecting stood for
 }
 
 // NewClient returns a client of the server at an http or https URL. It does no I/O;
 // an unusable URL is the error of every request. A nil opts means the defaults.
 func NewClient(endpoint string, opts *ClientOptions) *Client {
-	c := &Client{url: endpoint, headers: headerCache{turn: make(chan struct{}, 1)}}
+	c := &Client{url: endpoint, headers: headerCache{turn: make(chan struct{}, 1)}, sides: make(chan struct{}, maxSides)}
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -193,9 +213,40 @@ func (c *Client) Version() mcp.Version {
 	case c.era == EraModern:
 		return mcp.LatestVersion
 	case c.session != nil:
-		return c.session.version
+		return c.session.client().Server().Version
 	}
 	return ""
+}
+
+// OnAsk sets who answers what a server of an old revision asks outside of any call;
+// see mcp.Asked.
+func (c *Client) OnAsk(a mcp.Answerer) {
+	c.mu.Lock()
+	c.answer = a
+	s := c.session
+	c.mu.Unlock()
+	if s != nil {
+		s.client().Answer(a)
+		if a != nil {
+			s.hear()
+		}
+	}
+}
+
+// RootsChanged tells a server of an old revision that the roots have changed, if
+// there is a session and its capabilities say roots.listChanged; see mcp.Asked.
+func (c *Client) RootsChanged(ctx context.Context) error {
+	if !c.begin() {
+		return mcp.ErrClosed
+	}
+	defer c.running.Done()
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.client().RootsChanged(ctx)
 }
 
 // begin counts a call; false after Close.
@@ -235,7 +286,7 @@ func (c *Client) Close(ctx context.Context) error {
 // connect returns what the server speaks and, of a legacy one, its session. One
 // caller at a time asks the server, with its own context; the others wait for it
 // and share the outcome, unless it was the context that failed.
-func (c *Client) connect(ctx context.Context, req *mcp.Request) (Era, *clientSession, error) {
+func (c *Client) connect(ctx context.Context, req *mcp.Request) (Era, oldSession, error) {
 	for {
 		c.mu.Lock()
 		if c.closed {
@@ -273,6 +324,9 @@ func (c *Client) connect(ctx context.Context, req *mcp.Request) (Era, *clientSes
 			err = mcp.ErrClosed
 		} else if err == nil {
 			c.era, c.session = era, session
+			if session != nil && c.answer != nil {
+				defer session.hear() // it may ask at once
+			}
 		} else {
 			c.era = c.opts.Era // what was known did not help
 		}
@@ -287,8 +341,12 @@ func (c *Client) connect(ctx context.Context, req *mcp.Request) (Era, *clientSes
 
 // negotiate asks the server what it speaks, if that is not known, and opens a
 // session with one that needs it (MCP 2026-07-28, basic/transports/streamable-http,
-// Backward Compatibility).
-func (c *Client) negotiate(ctx context.Context, era Era, req *mcp.Request) (Era, *clientSession, error) {
+// Backward Compatibility; MCP 2025-11-25, basic/transports, Backwards Compatibility):
+//
+//	POST server/discover ── modern result or error ─> modern
+//	  └ other: POST initialize ── result ───────────> session
+//	      └ 400, 404, 405: GET ── endpoint event ───> session over HTTP+SSE
+func (c *Client) negotiate(ctx context.Context, era Era, req *mcp.Request) (Era, oldSession, error) {
 	if era == EraAuto {
 		modern, err := c.probe(ctx, req)
 		if err != nil {
@@ -298,11 +356,49 @@ func (c *Client) negotiate(ctx context.Context, era Era, req *mcp.Request) (Era,
 			return EraModern, nil, nil
 		}
 	}
-	session, err := c.openSession(ctx, req)
-	if err != nil {
+	s, err := c.openSession(ctx, req)
+	var refused *initializeError
+	switch {
+	case err == nil:
+		return EraLegacy, s, nil
+	case !errors.As(err, &refused):
 		return EraAuto, nil, err
 	}
-	return EraLegacy, session, nil
+	old, sseErr := c.openSSE(ctx, req)
+	if sseErr != nil {
+		return EraAuto, nil, fmt.Errorf("%w; and it is no server of HTTP+SSE: %w", err, sseErr)
+	}
+	return EraLegacy, old, nil
+}
+
+// oldSession is a session with a server of an old revision.
+type oldSession interface {
+	legacy.Wire
+	client() *legacy.Client
+	listenTo(ctx context.Context) // opens the stream of what belongs to no call, and waits a little for it
+	hear()                        // listenTo without waiting
+	delete(ctx context.Context)   // tells the server
+	end(cause error)
+}
+
+// info is what a session is opened with.
+func (c *Client) info(first *mcp.Request, opened func(*legacy.Client)) legacy.Info {
+	info := legacy.Info{
+		ClientInfo:   c.opts.ClientInfo,
+		Capabilities: c.opts.Capabilities,
+		Parking:      legacy.Parking{Time: c.opts.ParkTime, Max: c.opts.MaxParked, MaxPerPrincipal: c.opts.MaxParkedPerPrincipal},
+		Opened:       opened,
+	}
+	if info.ClientInfo == nil {
+		info.ClientInfo = bytes.Clone(first.Meta.ClientInfo)
+	}
+	if info.Capabilities == nil {
+		info.Capabilities = bytes.Clone(first.Meta.Capabilities)
+	}
+	c.mu.Lock()
+	info.Answer = c.answer
+	c.mu.Unlock()
+	return info
 }
 
 // nextID is the raw id of a request on this hop, and its progress token.

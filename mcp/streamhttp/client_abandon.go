@@ -4,9 +4,9 @@ package streamhttp
 // of an old revision has asked is cancelled.
 func (c *Client) Abandon(state string) {
 	c.mu.Lock()
-	session := c.session
+	s := c.session
 	c.mu.Unlock()
-	if session != nil && session.legacy != nil {
-		session.legacy.Abandon(state)
+	if s != nil {
+		s.client().Abandon(state)
 	}
 }

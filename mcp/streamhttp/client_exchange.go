@@ -20,6 +20,13 @@ import (
 // StatusError is an HTTP status that came without a JSON-RPC answer.
 type StatusError struct {
 	Code int
+	// Authenticate has the WWW-Authenticate headers of the response. A transport
+	// that logs in (ClientOptions.HTTPClient) sees them before.
+	Authenticate []string
+}
+
+func bareStatus(resp *http.Response) *StatusError {
+	return &StatusError{resp.StatusCode, resp.Header.Values("WWW-Authenticate")}
 }
 
 func (e *StatusError) Error() string {
@@ -39,6 +46,11 @@ type exchange struct {
 // send starts an exchange; body is nil for methods without one. It ends with ctx,
 // with close or with finish.
 func (c *Client) send(ctx context.Context, method string, header http.Header, body []byte) (*exchange, error) {
+	return c.sendTo(ctx, c.url, method, header, body)
+}
+
+// sendTo is send to a URL of the same origin.
+func (c *Client) sendTo(ctx context.Context, url, method string, header http.Header, body []byte) (*exchange, error) {
 	// finish reads on when the call, and with it ctx, is over.
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	x := &exchange{c: c, ctx: own, cancel: cancel}
@@ -48,7 +60,7 @@ func (c *Client) send(ctx context.Context, method string, header http.Header, bo
 	if body != nil {
 		content = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(own, method, c.url, content)
+	req, err := http.NewRequestWithContext(own, method, url, content)
 	if err != nil {
 		x.end(err)
 		return nil, errors.New("the request cannot be made: the server's URL is unusable")
@@ -191,7 +203,7 @@ func (x *exchange) single(id []byte) (jsonrpc.Message, error) {
 	status := x.resp.StatusCode
 	if kind := mediaType(x.resp.Header); kind != "application/json" {
 		if status >= 300 {
-			return jsonrpc.Message{}, &StatusError{status}
+			return jsonrpc.Message{}, bareStatus(x.resp)
 		}
 		return jsonrpc.Message{}, fmt.Errorf("%s: the server answered a request with status %d and content type %.64q", x.c.origin, status, kind)
 	}
@@ -203,11 +215,11 @@ func (x *exchange) single(id []byte) (jsonrpc.Message, error) {
 	msg, err := jsonrpc.Scan(body, x.c.opts.Limits) // also refuses what is over the limit
 	switch {
 	case status >= 300 && (err != nil || msg.Kind != jsonrpc.ErrorReply):
-		return jsonrpc.Message{}, &StatusError{status}
+		return jsonrpc.Message{}, bareStatus(x.resp)
 	case err != nil:
 		return jsonrpc.Message{}, fmt.Errorf("%s: answer of the server: %w", x.c.origin, err)
 	case status >= 300 && msg.ID != nil && !bytes.Equal(msg.ID, id):
-		return jsonrpc.Message{}, &StatusError{status} // an error, but not ours to repeat
+		return jsonrpc.Message{}, bareStatus(x.resp) // an error, but not ours to repeat
 	}
 	return msg, checkID(&msg, id)
 }

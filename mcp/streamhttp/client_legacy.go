@@ -25,8 +25,10 @@ const (
 	// Delays before a stream is opened again, where the server does not say.
 	firstDelay, lastDelay = time.Second, 30 * time.Second
 	// maxResumes bounds how often in a row a response stream is resumed without
-	// an event coming.
-	maxResumes = 3
+	// an event coming, maxPolls where the server has said when to come back.
+	maxResumes, maxPolls = 3, 100
+	// firstPoll is the least delay before the first of them, doubled with each.
+	firstPoll = 10 * time.Millisecond
 )
 
 // errSessionGone reports that the server does not know the session any more, and
@@ -48,14 +50,16 @@ type clientSession struct {
 	opened chan struct{} // closed when the GET stream is open, or will not be
 }
 
+// initializeError is the refusal of initialize by a server that may be one of HTTP+SSE.
+type initializeError struct{ err error }
+
+func (e *initializeError) Error() string { return e.err.Error() }
+func (e *initializeError) Unwrap() error { return e.err }
+
 func (c *Client) openSession(ctx context.Context, first *mcp.Request) (*clientSession, error) {
 	s := &clientSession{c: c, opened: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
-	info := legacy.Info{ClientInfo: c.opts.ClientInfo, Capabilities: c.opts.Capabilities}
-	if info.ClientInfo == nil {
-		info.ClientInfo = bytes.Clone(first.Meta.ClientInfo)
-	}
-	client, err := legacy.Connect(ctx, s, info)
+	client, err := legacy.Connect(ctx, s, c.info(first, nil))
 	if err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("%s: %w", c.origin, err)
@@ -64,14 +68,21 @@ func (c *Client) openSession(ctx context.Context, first *mcp.Request) (*clientSe
 	return s, nil
 }
 
+func (s *clientSession) client() *legacy.Client { return s.legacy }
+
 // handleLegacy sends a request in a session, and in a new one if the server has
 // forgotten that: what a forgotten session asked for has not happened.
-func (c *Client) handleLegacy(ctx context.Context, s *clientSession, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+func (c *Client) handleLegacy(ctx context.Context, s oldSession, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+	if req.Method != mcp.MethodListen { // which lives as long as ctx
+		var cancel context.CancelCauseFunc
+		ctx, cancel = c.bound(ctx)
+		defer cancel(nil)
+	}
 	for attempt := 0; ; attempt++ {
 		if req.Method == mcp.MethodListen {
-			s.openStream(ctx)
+			s.listenTo(ctx)
 		}
-		res, err := s.legacy.Handle(ctx, req, sink)
+		res, err := s.client().Handle(ctx, req, sink)
 		if !errors.Is(err, errSessionGone) {
 			return res, err
 		}
@@ -93,7 +104,7 @@ func (c *Client) handleLegacy(ctx context.Context, s *clientSession, req *mcp.Re
 }
 
 // drop forgets a session that the server has forgotten.
-func (c *Client) drop(s *clientSession) {
+func (c *Client) drop(s oldSession) {
 	c.mu.Lock()
 	if c.session == s {
 		c.session = nil
@@ -131,24 +142,39 @@ func (s *clientSession) header(h http.Header) http.Header {
 }
 
 // RoundTrip implements legacy.Wire.
-func (s *clientSession) RoundTrip(ctx context.Context, method string, params []byte, sink legacy.Exchange) ([]byte, error) {
-	ctx, cancel := s.c.bound(ctx)
+func (s *clientSession) RoundTrip(ctx context.Context, method string, params []byte, x legacy.Exchange) ([]byte, error) {
+	ctx, cancel := s.c.boundTrip(ctx, method)
 	defer cancel(nil)
 	id := s.c.nextID()
-	meta := jsonrpc.Get(params, "_meta")
-	caller := jsonrpc.Get(meta, mcp.MetaProgressToken)
-	if caller != nil {
-		meta = jsonrpc.Splice(nil, meta, jsonrpc.Member{Key: mcp.MetaProgressToken, Value: id})
-		params = jsonrpc.Splice(nil, params, jsonrpc.Member{Key: "_meta", Value: meta})
-	}
+	params, caller := hopToken(params, id)
 	result, err := s.exchange(ctx, id, method, params, func(msg *jsonrpc.Message) error {
-		return s.other(ctx, msg, id, caller, sink)
+		return s.other(ctx, msg, id, caller, x)
 	})
 	left := err != nil && (ctx.Err() != nil || errors.Is(err, mcp.ErrSinkClosed))
 	if left && method != "initialize" && !mcp.IsWireError(err) {
 		s.cancelled(id)
 	}
 	return result, err
+}
+
+// boundTrip is bound for what nobody else bounds. Calls that may be asked outlive
+// the request that sends them: their requests and the time they are parked are bounded.
+func (c *Client) boundTrip(ctx context.Context, method string) (context.Context, context.CancelCauseFunc) {
+	switch method {
+	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource:
+		return c.attach(ctx)
+	}
+	return c.bound(ctx)
+}
+
+// hopToken puts the token of this hop into params, if the caller has one, which it returns.
+func hopToken(params, id []byte) (hop, caller []byte) {
+	meta := jsonrpc.Get(params, "_meta")
+	if caller = jsonrpc.Get(meta, mcp.MetaProgressToken); caller == nil {
+		return params, nil
+	}
+	meta = jsonrpc.Splice(nil, meta, jsonrpc.Member{Key: mcp.MetaProgressToken, Value: id})
+	return jsonrpc.Splice(nil, params, jsonrpc.Member{Key: "_meta", Value: meta}), caller
 }
 
 // exchange sends a request and waits for its result, on further streams if the
@@ -158,30 +184,27 @@ func (s *clientSession) exchange(ctx context.Context, id []byte, method string, 
 	if err != nil {
 		return nil, err
 	}
-	for resumes := 0; ; resumes++ {
-		heard := false
-		msg, err := x.reply(id, func(msg *jsonrpc.Message) error {
-			heard = true
-			return other(msg)
-		})
+	silent := 0 // streams in a row on which no event came
+	for from := ""; ; from = x.events.lastID {
+		msg, err := x.reply(id, other)
 		if err != nil {
 			x.close(err)
-			if heard {
-				resumes = 0
+			if silent++; x.events != nil && x.events.lastID != from {
+				silent = 0
 			}
-			if again := s.resume(ctx, x, err, resumes); again != nil {
+			if again := s.resume(ctx, x, err, silent); again != nil {
 				x = again
 				continue
 			}
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx) // it may have ended while we waited to resume
 			}
-			return nil, s.gone(x.resp.StatusCode, err)
+			return nil, s.refused(method, x.resp.StatusCode, err)
 		}
 		defer x.finish() // msg lives until then
 		if msg.Kind == jsonrpc.ErrorReply {
 			_, err := mcp.DecodeResponse(&msg)
-			return nil, s.gone(x.resp.StatusCode, err)
+			return nil, s.refused(method, x.resp.StatusCode, err)
 		}
 		result := bytes.Clone(msg.Result)
 		if method == "initialize" {
@@ -209,26 +232,49 @@ func (s *clientSession) gone(status int, err error) error {
 	return err
 }
 
+// refused explains an error: a server that refuses initialize with these statuses
+// may be one of HTTP+SSE.
+func (s *clientSession) refused(method string, status int, err error) error {
+	if method == "initialize" {
+		switch status {
+		case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
+			return &initializeError{err}
+		}
+	}
+	return s.gone(status, err)
+}
+
 // resume opens a response stream again that was cut before the response, where the
 // server has numbered its events (MCP 2025-11-25, basic/transports, Resumability
-// and Redelivery). It returns nil if that cannot be.
-func (s *clientSession) resume(ctx context.Context, cut *exchange, err error, resumes int) *exchange {
-	if cut.events == nil || cut.events.lastID == "" || resumes >= maxResumes || !errors.Is(err, mcp.ErrClosed) || ctx.Err() != nil {
+// and Redelivery). A server that says when to come back may cut it on purpose. It
+// returns nil if that cannot be.
+func (s *clientSession) resume(ctx context.Context, cut *exchange, err error, silent int) *exchange {
+	if cut.events == nil || cut.events.lastID == "" || !errors.Is(err, mcp.ErrClosed) {
 		return nil
 	}
-	delay := cut.events.retry
-	if delay == 0 {
-		delay = firstDelay
+	most := maxResumes
+	if cut.events.asksBack {
+		most = maxPolls
 	}
-	if !pause(ctx, delay) {
-		return nil
+	for ; silent < most && ctx.Err() == nil; silent++ {
+		delay := firstDelay
+		if cut.events.asksBack {
+			delay = max(cut.events.retry, firstPoll<<min(silent, 8))
+		}
+		if !pause(ctx, delay) {
+			return nil
+		}
+		x, err := s.get(ctx, cut.events.lastID)
+		var bare *StatusError
+		switch {
+		case err == nil:
+			x.events.lastID, x.events.retry, x.events.asksBack = cut.events.lastID, cut.events.retry, cut.events.asksBack
+			return x
+		case errors.As(err, &bare) && bare.Code < 500:
+			return nil // it does not resume
+		}
 	}
-	x, err := s.get(ctx, cut.events.lastID)
-	if err != nil {
-		return nil
-	}
-	x.events.lastID, x.events.retry = cut.events.lastID, cut.events.retry
-	return x
+	return nil
 }
 
 // get opens a stream by GET, after the event lastID if that is not empty.
@@ -242,7 +288,7 @@ func (s *clientSession) get(ctx context.Context, lastID string) (*exchange, erro
 		return nil, err
 	}
 	if x.events == nil {
-		err := &StatusError{x.resp.StatusCode}
+		err := bareStatus(x.resp)
 		x.close(err)
 		return nil, err
 	}
@@ -262,15 +308,15 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // other takes what comes on a call's stream before its response.
-func (s *clientSession) other(ctx context.Context, msg *jsonrpc.Message, id, caller []byte, sink mcp.Sink) error {
+func (s *clientSession) other(ctx context.Context, msg *jsonrpc.Message, id, caller []byte, x legacy.Exchange) error {
 	params := msg.Params
 	switch {
 	case msg.Kind == jsonrpc.Request:
-		s.answer(ctx, msg)
+		s.answer(ctx, msg, x.Ask)
 		return nil
-	case msg.Kind != jsonrpc.Notification || msg.Method == mcp.NotificationCancelled:
+	case msg.Kind != jsonrpc.Notification:
 		return nil
-	case isChange(msg.Method):
+	case isChange(msg.Method), msg.Method == mcp.NotificationCancelled:
 		if s.legacy != nil {
 			s.legacy.Notification(msg.Method, msg.Params)
 		}
@@ -281,20 +327,29 @@ func (s *clientSession) other(ctx context.Context, msg *jsonrpc.Message, id, cal
 			return nil
 		}
 	}
-	return sink.Notify(mcp.NewNotification(msg.Method, params))
+	return x.Notify(mcp.NewNotification(msg.Method, params))
 }
 
-// answer answers a request of the server: a ping, or what this client cannot do
-// and has not said that it could.
-func (s *clientSession) answer(ctx context.Context, msg *jsonrpc.Message) {
-	body := jsonrpc.AppendResult(nil, msg.ID, []byte(`{}`))
-	if msg.Method != "ping" {
-		e := mcp.ErrMethodNotFound(msg.Method)
-		body = jsonrpc.AppendError(nil, msg.ID, e.Code, e.Message, nil)
+// answer answers a request of the server at once, if it is a ping or refused by ask.
+func (s *clientSession) answer(ctx context.Context, msg *jsonrpc.Message, ask func(*jsonrpc.Message) *mcp.Error) {
+	body := immediate(msg, ask)
+	if body == nil {
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, sideTimeout)
 	defer cancel()
 	_ = s.post(ctx, body) // who asked will notice
+}
+
+// immediate is the answer to a ping, or to what ask refuses; nil if the answer comes later.
+func immediate(msg *jsonrpc.Message, ask func(*jsonrpc.Message) *mcp.Error) []byte {
+	if msg.Method == "ping" {
+		return jsonrpc.AppendResult(nil, msg.ID, nil)
+	}
+	if e := ask(msg); e != nil {
+		return jsonrpc.AppendError(nil, msg.ID, e.Code, e.Message, e.Data)
+	}
+	return nil
 }
 
 // cancelled tells the server that nobody waits for a request. The caller does not
@@ -322,7 +377,13 @@ func (s *clientSession) Notify(ctx context.Context, method string, params []byte
 func (s *clientSession) Answer(ctx context.Context, response []byte) error {
 	ctx, cancel := s.c.bound(ctx)
 	defer cancel(nil)
-	return s.post(ctx, response)
+	err := s.post(ctx, response)
+	if errors.Is(err, errSessionGone) {
+		s.c.drop(s)
+		// The call has begun: unlike what a forgotten session refuses, it is not repeated.
+		return fmt.Errorf("%w: the server has forgotten the session in the middle of the call", mcp.ErrClosed)
+	}
+	return err
 }
 
 // post sends a message that has no answer.
@@ -333,17 +394,21 @@ func (s *clientSession) post(ctx context.Context, body []byte) error {
 	}
 	defer x.close(nil)
 	if status := x.resp.StatusCode; status >= 300 {
-		return s.gone(status, &StatusError{status})
+		return s.gone(status, bareStatus(x.resp))
 	}
 	return nil
 }
 
-// openStream opens the session's GET stream when somebody first listens, and waits
-// a little until it is open.
-func (s *clientSession) openStream(ctx context.Context) {
+// hear opens the session's GET stream, once.
+func (s *clientSession) hear() {
 	s.listen.Do(func() {
 		s.c.running.Go(s.readStream) // until the session ends, or the server offers no stream
 	})
+}
+
+// listenTo opens the session's GET stream and waits a little until it is open.
+func (s *clientSession) listenTo(ctx context.Context) {
+	s.hear()
 	timer := time.NewTimer(streamWait)
 	defer timer.Stop()
 	select {
@@ -375,7 +440,7 @@ func (s *clientSession) readStream() {
 				delay = firstDelay
 			}
 			if x.events.retry > 0 {
-				delay = min(x.events.retry, lastDelay)
+				delay = x.events.retry
 			}
 		case errors.As(err, &bare) && bare.Code == http.StatusNotFound && s.id != "" && before:
 			s.c.drop(s) // its streams end, so that who listens does so again
@@ -388,7 +453,7 @@ func (s *clientSession) readStream() {
 		if !pause(s.ctx, delay) {
 			return
 		}
-		delay = min(2*delay, lastDelay)
+		delay = max(delay, min(2*delay, lastDelay))
 	}
 }
 
@@ -403,9 +468,9 @@ func (s *clientSession) readEvents(x *exchange) (heard bool) {
 		heard = true
 		switch msg.Kind {
 		case jsonrpc.Request:
-			s.answer(s.ctx, &msg)
+			s.answer(s.ctx, &msg, s.legacy.Requested)
 		case jsonrpc.Notification:
-			if isChange(msg.Method) {
+			if isChange(msg.Method) || msg.Method == mcp.NotificationCancelled {
 				s.legacy.Notification(msg.Method, msg.Params)
 			}
 		}

@@ -125,11 +125,13 @@ func TestClientSessionInitialize(t *testing.T) {
 		}
 		s.handle(x)
 	})
-	c := dial(t, url, &streamhttp.ClientOptions{Era: streamhttp.EraLegacy, ClientInfo: []byte(`{"name":"me","version":"2"}`)})
+	c := dial(t, url, &streamhttp.ClientOptions{
+		Era: streamhttp.EraLegacy, ClientInfo: []byte(`{"name":"me","version":"2"}`), Capabilities: []byte(`{"sampling":{},"tasks":{}}`),
+	})
 	if _, err := c.Handle(t.Context(), request("tools/call", "x", `{"name":"x"}`), mcp.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if want := `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"me","version":"2"}}`; params != want {
+	if want := `{"protocolVersion":"2025-11-25","capabilities":{"sampling":{}},"clientInfo":{"name":"me","version":"2"}}`; params != want {
 		t.Errorf("initialize %s, want %s", params, want)
 	}
 }
@@ -296,9 +298,14 @@ func TestClientSessionListen(t *testing.T) {
 	}
 	events <- `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x://1"}}`
 	events <- `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x://2"}}`
+	c.OnAsk(func(_ context.Context, q mcp.InputRequest) (mcp.Raw, error) { return mcp.Raw(`{"roots":[]}`), nil })
 	events <- `{"jsonrpc":"2.0","id":"q","method":"roots/list"}`
-	if got := <-s.answers; !strings.Contains(got, "-32601") {
+	if got := <-s.answers; got != `{"jsonrpc":"2.0","id":"q","result":{"roots":[]}}` {
 		t.Errorf("answer to a request on the GET stream: %s", got)
+	}
+	events <- `{"jsonrpc":"2.0","id":"q2","method":"sampling/createMessage","params":{"messages":[],"maxTokens":1}}`
+	if got := <-s.answers; !strings.Contains(got, "-32601") {
+		t.Errorf("answer to what was not offered: %s", got)
 	}
 	want := []mcptest.Note{
 		{Method: "notifications/subscriptions/acknowledged", Params: `{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["x://1"]}}`},

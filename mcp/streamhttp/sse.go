@@ -30,8 +30,9 @@ type eventReader struct {
 	line []byte
 	data []byte
 
-	lastID string        // id of the last event that had one
-	retry  time.Duration // what the server asks for before a reconnect; 0 if it does not
+	lastID   string        // id of the last event that had one
+	retry    time.Duration // what the server asks for before a reconnect
+	asksBack bool          // whether it asks for that
 }
 
 func newEventReader(r io.Reader, maxBytes int) *eventReader {
@@ -76,7 +77,7 @@ func (r *eventReader) next() (event, error) {
 			}
 		case "retry":
 			if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
-				r.retry = time.Duration(ms) * time.Millisecond
+				r.retry, r.asksBack = time.Duration(ms)*time.Millisecond, true
 			}
 		}
 	}

@@ -186,7 +186,7 @@ func (c *Client) wait(ctx context.Context, k *call, req *mcp.Request) (mcp.Resul
 			}
 		case <-done:
 			done = nil // the round trip ends soon, and says how
-			k.fail(fmt.Errorf("%s: %w", req.Method, ctx.Err()))
+			k.fail(fmt.Errorf("%s: %w", req.Method, context.Cause(ctx)))
 		}
 	}
 }
