@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
+	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -509,4 +510,29 @@ func TestSkillCheck(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+// An entry that passes the check is the same after a round trip, and stays within its directory.
+func FuzzSkill(f *testing.F) {
+	f.Add([]byte(`{"uri":"skill://a/x/SKILL.md","frontmatter":{"name":"x","description":"d"},"resources":[{"uri":"skill://a/x/SKILL.md","digest":"` + digest("") + `","size":0}]}`))
+	f.Add([]byte(`{"uri":"skill://x/SKILL.md","frontmatter":{"name":"x","description":"d"},"resources":"dynamic"}`))
+	f.Add([]byte(`{"uri":"skill://x/SKILL.md","frontmatter":{"name":"x","description":"d"},"resources":[{"uri":"skill://x/%2e%2e/y","digest":"","size":-1}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var s, again mcp.Skill
+		if json.Unmarshal(text, &s) != nil || s.Check() != nil {
+			return
+		}
+		b, err := s.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.UnmarshalJSON(b); err != nil || again.Check() != nil {
+			t.Fatalf("%s: %v, %v", b, err, again.Check())
+		}
+		for _, file := range s.Files {
+			if !strings.HasPrefix(file.URI, s.Root()+"/") || strings.Contains(file.URI, "/../") {
+				t.Errorf("%q is not within %q", file.URI, s.Root())
+			}
+		}
+	})
 }
