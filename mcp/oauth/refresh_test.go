@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +214,48 @@ func TestLoginElsewhere(t *testing.T) {
 	if got := len(w.logins()); got != 2 {
 		t.Errorf("%d logins, want one for each account", got)
 	}
+}
+
+// slowStore is one whose first Load takes until it is told to go on.
+type slowStore struct {
+	oauth.MemoryStore
+	loads atomic.Int32
+	goOn  chan struct{}
+}
+
+func (s *slowStore) Load(ctx context.Context, key string) (*oauth.Grant, error) {
+	g, err := s.MemoryStore.Load(ctx, key)
+	if s.loads.Add(1) == 1 {
+		<-s.goOn
+	}
+	return g, err
+}
+
+// TestSlowStore: what the store had before a login does not replace the login.
+func TestSlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldWithoutNetwork()
+		store := &slowStore{goOn: make(chan struct{})}
+		rt := w.transport(func(o *oauth.Options) { o.Store = store })
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			if status, err := w.call(t, rt, "slow"); err != nil || status != http.StatusOK {
+				t.Errorf("status %d, %v", status, err)
+			}
+		})
+		synctest.Wait()
+		calls.Go(func() {
+			if status, err := w.call(t, rt, "x"); err != nil || status != http.StatusOK {
+				t.Errorf("status %d, %v", status, err)
+			}
+		})
+		synctest.Wait()
+		close(store.goOn)
+		calls.Wait()
+		if got := w.mcp.seen("POST"); len(got) != 3 {
+			t.Errorf("requests %q, want two for the login, and one with its token", got)
+		}
+	})
 }
 
 // flow is a [oauth.Flow] that counts.

@@ -41,7 +41,7 @@ func (t *Transport) current(ctx context.Context) (*Token, error) {
 		if g, err = t.store.Load(ctx, t.key); err != nil {
 			return nil, err
 		}
-		t.keep(g)
+		g = t.keepFirst(g)
 	}
 	if g == nil || !t.usable(&g.Token) {
 		return nil, nil
@@ -72,6 +72,17 @@ func (t *Transport) usable(token *Token) bool {
 		return false
 	}
 	return token.Key == "" || t.opts.DPoP != nil && t.opts.DPoP.Thumbprint() == token.Key
+}
+
+// keepFirst makes what the store has the current grant, unless there is one by now,
+// which is newer. It returns the current one.
+func (t *Transport) keepFirst(g *Grant) *Grant {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.loaded {
+		t.loaded, t.grant = true, g
+	}
+	return t.grant
 }
 
 // keep makes a grant the current one. It is not changed afterwards.
