@@ -169,6 +169,28 @@ func TestGuardBoundsBodies(t *testing.T) {
 	}
 }
 
+// TestGuardKeepsNoConnection: there is nobody who would close it.
+func TestGuardKeepsNoConnection(t *testing.T) {
+	var connections atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	c := NewGuardedClient(&GuardOptions{AllowLoopback: true})
+	for range 3 {
+		if err := get(t, c, srv.URL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := connections.Load(); n != 3 {
+		t.Errorf("3 requests on %d connections", n)
+	}
+}
+
 // TestGuardLearnsWhereTheServerIs: a local server opens the guard for local ones, a
 // private one for private ones; a proxy's address opens nothing.
 func TestGuardLearnsWhereTheServerIs(t *testing.T) {
