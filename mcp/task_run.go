@@ -225,17 +225,14 @@ func (s *Server) startTask(t *tool, expires time.Time, st *taskState) {
 		defer ts.release()
 		defer stop()
 		defer cancel(nil)
-		defer ts.forget(st.Task.ID, live)
 		s.runTask(ctx, t, live, st)
 	}()
 }
 
-func (ts *tasks) forget(id string, l *liveTask) {
+func (ts *tasks) forget(id string) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if ts.live[id] == l { // else it already runs again
-		delete(ts.live, id)
-	}
+	delete(ts.live, id)
 }
 
 func (ts *tasks) handlerOf(id string) *liveTask {
@@ -254,6 +251,7 @@ func (s *Server) runTask(ctx context.Context, t *tool, live *liveTask, st *taskS
 		call.journal.entries = map[string]journalEntry{}
 	}
 	res, err := s.callSafely(ctx, t, call)
+	ts.forget(id) // before others see what came of it, and may start it again
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errTaskCancelled): // and so it stands in the store
 		return

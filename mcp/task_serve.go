@@ -79,9 +79,6 @@ func (s *Server) updateTask(ctx context.Context, req *Request) error {
 		if rec.Owner != owner {
 			return ErrNoTask
 		}
-		if st.Task.Status != TaskInputRequired {
-			return errUnchanged
-		}
 		answered := false
 		for key, value := range jsonrpc.Members(responses) {
 			asked, open := st.Task.InputRequests[key]

@@ -263,6 +263,7 @@ func TestTaskAsks(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		k.answer(task.ID, `{"again":{"action":"decline"}}`) // too late: nothing happens
+		k.acked(mcp.MethodCancelTask, `{"taskId":"`+task.ID+`"}`)
 		k.settled(task.ID, mcp.TaskCompleted)
 	})
 }
@@ -390,6 +391,38 @@ func TestTaskCancel(t *testing.T) {
 		for _, id := range []string{asks, stubborn} {
 			k.settled(id, mcp.TaskCancelled)
 		}
+	})
+}
+
+// TestTaskElsewhere: two servers with the same store and keys, as two processes are.
+func TestTaskElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := &mcp.ServerOptions{Sealer: mcp.NewSealer(), Tasks: &mcp.TaskOptions{Store: mcp.NewMemoryTasks(nil)}}
+		release, ran := make(chan struct{}), map[string]int{}
+		process := func(name string) *tasker {
+			s := mcp.NewServer("s", "1", opts)
+			addJob(t, s, "asks", optional, func(ctx context.Context, call *mcp.Call, _ string) (string, error) {
+				ran[name]++
+				return confirmed(ctx, call)
+			})
+			addJob(t, s, "stubborn", optional, func(context.Context, *mcp.Call, string) (string, error) {
+				<-release
+				return "finished all the same", nil
+			})
+			return newTasker(t, s)
+		}
+		one, other := process("one"), process("other")
+		asks := one.create("asks", `{}`).ID
+		other.settled(asks, mcp.TaskInputRequired)
+		other.answer(asks, accepted)
+		one.settled(asks, mcp.TaskCompleted)
+		if diff := cmp.Diff(map[string]int{"one": 1, "other": 1}, ran); diff != "" {
+			t.Errorf("ran (-want +got):\n%s", diff)
+		}
+		stubborn := one.create("stubborn", `{}`).ID
+		other.acked(mcp.MethodCancelTask, `{"taskId":"`+stubborn+`"}`)
+		close(release)
+		one.settled(stubborn, mcp.TaskCancelled)
 	})
 }
 
