@@ -20,8 +20,14 @@ import (
 // Pair serves h over a pipe in memory, as package stdio does, and returns the
 // client's end of it, which speaks the given revision. Both ends are closed at the
 // end of the test. It works inside a synctest bubble. Handlers that ask are
-// replayed ([Replay]).
+// replayed ([Replay]), and messages that do not fit the JSON schema of the revision
+// are errors of the test ([Tap]).
 func Pair(t testing.TB, h mcp.Handler, version mcp.Version) mcp.Handler {
+	t.Helper()
+	return pair(t, h, version, Tap(t, wirecheck.Client, wirecheck.Server))
+}
+
+func pair(t testing.TB, h mcp.Handler, version mcp.Version, tap *wirecheck.Tap) mcp.Handler {
 	t.Helper()
 	fromClient, toServer := io.Pipe()
 	fromServer, toClient := io.Pipe()
@@ -38,7 +44,7 @@ func Pair(t testing.TB, h mcp.Handler, version mcp.Version) mcp.Handler {
 		// For a session; each request says what its own caller can be asked.
 		Capabilities: []byte(`{"roots":{"listChanged":true},"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}}}`),
 	}
-	in, out := Tap(t, wirecheck.Client, wirecheck.Server).Pipes(wirecheck.Client, fromServer, toServer)
+	in, out := tap.Pipes(wirecheck.Client, fromServer, toServer)
 	if !version.Modern() {
 		opts.Era = stdio.EraLegacy
 		out = &olderOffer{out, version}
