@@ -19,6 +19,7 @@ func FuzzServe(f *testing.F) {
 	f.Add([]byte(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-03-26","capabilities":{},"clientInfo":{}}}` + "\n" +
 		`{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n" +
 		`[{"jsonrpc":"2.0","id":1,"method":"ping"},7,[],{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"a"}}]` + "\n"))
+	f.Add([]byte(`{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{"name":"echo",` + modernMeta + "}}")) // no arguments
 	f.Add([]byte("\n\r\n [\n{}\n\xff\x00\n"))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		for _, tool := range []string{"wait", "hang", "die", "exit", "close", "long", "garbage", "strange", "duplicate"} {

@@ -193,7 +193,11 @@ func (f fixture) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (m
 	}
 	switch req.Name {
 	case "echo":
-		return mcp.Result{Body: append(append([]byte(`{"content":[],"structuredContent":`), req.Arguments...), '}')}, nil
+		args := req.Arguments
+		if args == nil {
+			args = []byte(`null`)
+		}
+		return mcp.Result{Body: append(append([]byte(`{"content":[],"structuredContent":`), args...), '}')}, nil
 	case "progress":
 		for i := range 3 {
 			params := fmt.Sprintf(`{"progressToken":%s,"progress":%d}`, req.Meta.ProgressToken, i)
