@@ -20,6 +20,7 @@ const schema = { type: 'object', properties: { name: { type: 'string' } }, requi
 const question = { messages: [{ role: 'user', content: { type: 'text', text: 'Say a word' } }], maxTokens: 10 };
 const text = value => ({ content: [{ type: 'text', text: String(value) }] });
 const settle = () => new Promise(resolve => setTimeout(resolve, 50));
+let begun = 0;
 let ended = 0;
 
 const live = new Set(); // servers with a session
@@ -43,11 +44,11 @@ function build() {
     content: [
       { type: 'text', text: 'text' },
       { type: 'image', data, mimeType: 'image/png' },
-      { type: 'audio', data, mimeType: 'audio/wav' },
-      { type: 'resource_link', uri: note, name: 'note' },
       { type: 'resource', resource: { uri: note, text: 'a note' } }
     ]
   }));
+  tool('audio', async () => ({ content: [{ type: 'audio', data, mimeType: 'audio/wav' }] }));
+  tool('link', async () => ({ content: [{ type: 'resource_link', uri: note, name: 'note' }] }));
   s.registerTool('structured', { outputSchema: v1 ? { n: z.number() } : z.object({ n: z.number() }) }, async () => ({
     content: [{ type: 'text', text: '{"n":1}' }],
     structuredContent: { n: 1 }
@@ -68,11 +69,12 @@ function build() {
   });
   tool('hang', async ctx => {
     await progress(ctx, 1);
+    begun++;
     await new Promise(resolve => signal(ctx).addEventListener('abort', resolve));
     ended++;
     return text('aborted');
   });
-  tool('ended', async () => text(ended));
+  tool('ended', async () => text(`${begun} ${ended}`));
   const hello = r => text(r.content?.name ? `Hello ${r.content.name}` : r.action);
   if (v1) {
     const { ElicitResultSchema, CreateMessageResultSchema, ListRootsResultSchema } = types;

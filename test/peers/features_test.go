@@ -8,7 +8,9 @@ type feature string
 const (
 	discover     feature = "discovery: capabilities, instructions"
 	pagination   feature = "pagination"
-	content      feature = "tools: text, image, audio, links, embedded resources"
+	content      feature = "tools: text, images, embedded resources"
+	audio        feature = "tools: audio"
+	links        feature = "tools: resource links"
 	structured   feature = "tools: structured content"
 	failures     feature = "tools: errors"
 	progress     feature = "progress"
@@ -29,7 +31,7 @@ const (
 )
 
 var features = []feature{
-	discover, pagination, content, structured, failures, progress, logging, cancellation, resources, templates, subscribe,
+	discover, pagination, content, audio, links, structured, failures, progress, logging, cancellation, resources, templates, subscribe,
 	listChanged, prompts, completion, ping, form, page, sampling, roots, resumption,
 }
 

@@ -69,7 +69,9 @@ func connectGoSDK(t *testing.T, command []string, url, revision string) map[feat
 	all := map[feature]func(context.Context) error{
 		discover:     g.discover,
 		pagination:   g.pagination,
-		content:      g.content,
+		content:      func(ctx context.Context) error { return g.shows(ctx, "content", "text, image/png true, a note") },
+		audio:        func(ctx context.Context) error { return g.shows(ctx, "audio", "audio/wav true") },
+		links:        func(ctx context.Context) error { return g.shows(ctx, "link", "test://note") },
 		structured:   g.structured,
 		failures:     g.failures,
 		progress:     g.countSteps,
@@ -171,8 +173,8 @@ func (g *goSDK) pagination(ctx context.Context) error {
 	return nil
 }
 
-func (g *goSDK) content(ctx context.Context) error {
-	res, err := g.call(ctx, "content")
+func (g *goSDK) shows(ctx context.Context, tool, content string) error {
+	res, err := g.call(ctx, tool)
 	if err != nil {
 		return err
 	}
@@ -191,7 +193,7 @@ func (g *goSDK) content(ctx context.Context) error {
 			got = append(got, b.Resource.Text)
 		}
 	}
-	return want(strings.Join(got, ", "), "text, image/png true, audio/wav true, test://note, a note")
+	return want(strings.Join(got, ", "), content)
 }
 
 func (g *goSDK) structured(ctx context.Context) error {
@@ -256,7 +258,8 @@ func (g *goSDK) cancel(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		return textOfSDK(res.Content), nil
+		_, ended, _ := strings.Cut(textOfSDK(res.Content), " ")
+		return ended, nil
 	}
 	before, err := count()
 	if err != nil {

@@ -64,13 +64,9 @@ var ourFeatures = map[feature]func(context.Context, *ours) error{
 		}
 		return nil
 	},
-	content: func(ctx context.Context, o *ours) error {
-		res, err := o.c.CallTool(ctx, "content", nil, nil)
-		if err != nil {
-			return err
-		}
-		return want(blocks(res.Content), "text, image/png true, audio/wav true, test://note, a note")
-	},
+	content: showed("content", "text, image/png true, a note"),
+	audio:   showed("audio", "audio/wav true"),
+	links:   showed("link", "test://note"),
 	structured: func(ctx context.Context, o *ours) error {
 		n, err := mcp.CallToolAs[struct {
 			N int `json:"n"`
@@ -111,27 +107,38 @@ var ourFeatures = map[feature]func(context.Context, *ours) error{
 		return want(strings.Join(got, ", "), `warning world "careful"`)
 	},
 	cancellation: func(ctx context.Context, o *ours) error {
-		count := func() (string, error) {
-			res, err := o.c.CallTool(ctx, "ended", nil, nil)
-			if err != nil {
-				return "", err
-			}
-			return res.Text(), nil
+		// changed waits until the tool ended says something else.
+		changed := func(from string) (now string, err error) {
+			return now, eventually(ctx, "the server notices", func() (bool, error) {
+				res, err := o.c.CallTool(ctx, "ended", nil, nil)
+				if err != nil {
+					return false, err
+				}
+				now = res.Text()
+				return now != from, nil
+			})
 		}
-		before, err := count()
+		before, err := changed("")
 		if err != nil {
 			return err
 		}
 		calling, cancel := context.WithCancel(ctx)
 		defer cancel()
-		_, err = o.c.CallTool(calling, "hang", nil, &mcp.CallOptions{Progress: func(mcp.Progress) { cancel() }})
-		if !errors.Is(err, context.Canceled) {
+		hung := make(chan error, 1)
+		go func() { // until it is cancelled
+			_, err := o.c.CallTool(calling, "hang", nil, nil)
+			hung <- err
+		}()
+		begun, err := changed(before)
+		if err != nil {
+			return err
+		}
+		cancel()
+		if err := <-hung; !errors.Is(err, context.Canceled) {
 			return fmt.Errorf("hang: %w", err)
 		}
-		return eventually(ctx, "the server notices", func() (bool, error) {
-			after, err := count()
-			return after != before, err
-		})
+		_, err = changed(begun)
+		return err
 	},
 	resources: func(ctx context.Context, o *ours) error {
 		list, err := o.c.ListResources(ctx)
@@ -217,6 +224,17 @@ func asked(tool, answer string) func(context.Context, *ours) error {
 			return err
 		}
 		return want(res.Text(), answer)
+	}
+}
+
+// showed calls a tool and looks at its content.
+func showed(tool, content string) func(context.Context, *ours) error {
+	return func(ctx context.Context, o *ours) error {
+		res, err := o.c.CallTool(ctx, tool, nil, nil)
+		if err != nil {
+			return err
+		}
+		return want(blocks(res.Content), content)
 	}
 }
 
@@ -341,7 +359,7 @@ func connectOurs(t *testing.T, command []string, url, revision string) *ours {
 		opts := &stdio.ClientOptions{Era: stdio.EraModern, OneCaller: true}
 		tappedIn, tappedOut := tap.Pipes(wirecheck.Client, in, out)
 		if !modern {
-			opts.Era = stdio.EraLegacy
+			opts.Era, opts.Capabilities = stdio.EraLegacy, offered(t)
 			tappedOut = &offer{tappedOut, revision}
 		}
 		c, err := stdio.NewClient(t.Context(), tappedIn, tappedOut, opts)

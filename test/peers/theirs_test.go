@@ -73,7 +73,9 @@ func (th *theirs) features() map[feature]func(context.Context) error {
 			return want(found.Instructions, "Look around.")
 		},
 		pagination:   th.pages,
-		content:      th.content,
+		content:      th.shows("content", "text, image/png true, a note"),
+		audio:        th.shows("audio", "audio/wav true"),
+		links:        th.shows("link", "test://note"),
 		structured:   th.structured,
 		failures:     th.failures,
 		progress:     th.steps,
@@ -162,12 +164,14 @@ func (th *theirs) pages(ctx context.Context) error {
 	return nil
 }
 
-func (th *theirs) content(ctx context.Context) error {
-	res, err := th.call(ctx, "content")
-	if err != nil {
-		return err
+func (th *theirs) shows(tool, content string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		res, err := th.call(ctx, tool)
+		if err != nil {
+			return err
+		}
+		return want(blocks(res.Content), content)
 	}
-	return want(blocks(res.Content), "text, image/png true, audio/wav true, test://note, a note")
 }
 
 func (th *theirs) structured(ctx context.Context) error {
@@ -215,7 +219,8 @@ func (th *theirs) cancel(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		return res.Text(), nil
+		_, ended, _ := strings.Cut(res.Text(), " ")
+		return ended, nil
 	}
 	before, err := count()
 	if err != nil {

@@ -28,16 +28,16 @@ func fairleadServer() *mcp.Server {
 	text := func(name string, fn func(ctx context.Context, call *mcp.Call) (string, error)) error {
 		return mcp.AddTool(s, mcp.Tool{Name: name}, func(ctx context.Context, call *mcp.Call, _ struct{}) (string, error) { return fn(ctx, call) })
 	}
+	blocks := func(name string, content ...mcp.Content) error {
+		return s.AddRawTool(mcp.Tool{Name: name, InputSchema: mcp.Raw(`{"type":"object"}`)}, func(context.Context, *mcp.Call, []byte) (*mcp.ToolResult, error) {
+			return &mcp.ToolResult{Content: content}, nil
+		})
+	}
 	err := errors.Join(
-		s.AddRawTool(mcp.Tool{Name: "content", InputSchema: mcp.Raw(`{"type":"object"}`)}, func(context.Context, *mcp.Call, []byte) (*mcp.ToolResult, error) {
-			return &mcp.ToolResult{Content: []mcp.Content{
-				mcp.Text("text"),
-				&mcp.ImageContent{Data: bytesOf, MIMEType: "image/png"},
-				&mcp.AudioContent{Data: bytesOf, MIMEType: "audio/wav"},
-				&mcp.ResourceLink{URI: noteURI, Name: "note"},
-				&mcp.EmbeddedResource{Resource: mcp.ResourceContents{URI: noteURI, Text: "a note"}},
-			}}, nil
-		}),
+		blocks("content", mcp.Text("text"), &mcp.ImageContent{Data: bytesOf, MIMEType: "image/png"},
+			&mcp.EmbeddedResource{Resource: mcp.ResourceContents{URI: noteURI, Text: "a note"}}),
+		blocks("audio", &mcp.AudioContent{Data: bytesOf, MIMEType: "audio/wav"}),
+		blocks("link", &mcp.ResourceLink{URI: noteURI, Name: "note"}),
 		mcp.AddTool(s, mcp.Tool{Name: "structured"}, func(context.Context, *mcp.Call, struct{}) (number, error) { return number{1}, nil }),
 		text("fail", func(context.Context, *mcp.Call) (string, error) { return "", errors.New("it failed") }),
 		text("count", func(_ context.Context, call *mcp.Call) (string, error) {
@@ -56,11 +56,12 @@ func fairleadServer() *mcp.Server {
 			if err := call.Progress(1, 0, "hanging"); err != nil {
 				return "", err
 			}
+			begun.Add(1)
 			<-ctx.Done()
 			ended.Add(1)
 			return "", ctx.Err()
 		}),
-		text("ended", func(context.Context, *mcp.Call) (string, error) { return fmt.Sprint(ended.Load()), nil }),
+		text("ended", func(context.Context, *mcp.Call) (string, error) { return hung(), nil }),
 		text("form", func(ctx context.Context, call *mcp.Call) (string, error) {
 			in, action, err := mcp.ElicitAs[answer](ctx, call, "name", "Who are you?")
 			if err != nil || action != mcp.ElicitAccept {

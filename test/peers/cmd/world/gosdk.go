@@ -45,15 +45,15 @@ func goSDKServer() *mcp.Server {
 			return &mcp.CallToolResult{InputRequests: mcp.InputRequestMap{"q": ask}}, nil, nil
 		})
 	}
-	mcp.AddTool(s, &mcp.Tool{Name: "content"}, func(context.Context, *mcp.CallToolRequest, none) (*mcp.CallToolResult, any, error) {
-		return result(
-			&mcp.TextContent{Text: "text"},
-			&mcp.ImageContent{Data: bytesOf, MIMEType: "image/png"},
-			&mcp.AudioContent{Data: bytesOf, MIMEType: "audio/wav"},
-			&mcp.ResourceLink{URI: noteURI, Name: "note"},
-			&mcp.EmbeddedResource{Resource: &mcp.ResourceContents{URI: noteURI, Text: "a note"}},
-		), nil, nil
-	})
+	blocks := func(name string, content ...mcp.Content) {
+		mcp.AddTool(s, &mcp.Tool{Name: name}, func(context.Context, *mcp.CallToolRequest, none) (*mcp.CallToolResult, any, error) {
+			return result(content...), nil, nil
+		})
+	}
+	blocks("content", &mcp.TextContent{Text: "text"}, &mcp.ImageContent{Data: bytesOf, MIMEType: "image/png"},
+		&mcp.EmbeddedResource{Resource: &mcp.ResourceContents{URI: noteURI, Text: "a note"}})
+	blocks("audio", &mcp.AudioContent{Data: bytesOf, MIMEType: "audio/wav"})
+	blocks("link", &mcp.ResourceLink{URI: noteURI, Name: "note"})
 	mcp.AddTool(s, &mcp.Tool{Name: "structured"}, func(context.Context, *mcp.CallToolRequest, none) (*mcp.CallToolResult, number, error) {
 		return nil, number{1}, nil
 	})
@@ -82,11 +82,12 @@ func goSDKServer() *mcp.Server {
 		if err := progress(ctx, req, 1, 0); err != nil {
 			return "", err
 		}
+		begun.Add(1)
 		<-ctx.Done()
 		ended.Add(1)
 		return "", ctx.Err()
 	})
-	text("ended", func(context.Context, *mcp.CallToolRequest) (string, error) { return fmt.Sprint(ended.Load()), nil })
+	text("ended", func(context.Context, *mcp.CallToolRequest) (string, error) { return hung(), nil })
 	elicited := func(r mcp.InputResponse) string {
 		if r := r.(*mcp.ElicitResult); r.Content != nil {
 			return fmt.Sprint("Hello ", r.Content["name"])

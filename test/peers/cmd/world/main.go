@@ -28,8 +28,11 @@ const (
 
 var bytesOf = []byte{0, 1, 254, 255}
 
-// ended counts the calls of the tool hang that were cancelled.
-var ended atomic.Int64
+// begun and ended count the calls of the tool hang, and those that were cancelled.
+var begun, ended atomic.Int64
+
+// hung is what the tool ended says.
+func hung() string { return fmt.Sprint(begun.Load(), " ", ended.Load()) }
 
 var wire string // where to record
 

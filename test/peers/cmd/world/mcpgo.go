@@ -37,15 +37,15 @@ func mcpGoServer() *server.MCPServer {
 		})
 	}
 	data := base64.StdEncoding.EncodeToString(bytesOf)
-	add("content", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		return &mcp.CallToolResult{Content: []mcp.Content{
-			mcp.NewTextContent("text"),
-			mcp.NewImageContent(data, "image/png"),
-			mcp.NewAudioContent(data, "audio/wav"),
-			mcp.NewResourceLink(noteURI, "note", "", ""),
-			mcp.NewEmbeddedResource(mcp.TextResourceContents{URI: noteURI, Text: "a note"}),
-		}}, nil
-	})
+	blocks := func(name string, content ...mcp.Content) {
+		add(name, func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			return &mcp.CallToolResult{Content: content}, nil
+		})
+	}
+	blocks("content", mcp.NewTextContent("text"), mcp.NewImageContent(data, "image/png"),
+		mcp.NewEmbeddedResource(mcp.TextResourceContents{URI: noteURI, Text: "a note"}))
+	blocks("audio", mcp.NewAudioContent(data, "audio/wav"))
+	blocks("link", mcp.NewResourceLink(noteURI, "note", "", ""))
 	s.AddTool(mcp.NewTool("structured", mcp.WithOutputSchema[number]()),
 		mcp.NewStructuredToolHandler(func(context.Context, mcp.CallToolRequest, struct{}) (number, error) { return number{1}, nil }))
 	add("fail", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -84,11 +84,12 @@ func mcpGoServer() *server.MCPServer {
 		if err := progress(ctx, req, 1); err != nil {
 			return "", err
 		}
+		begun.Add(1)
 		<-ctx.Done()
 		ended.Add(1)
 		return "", ctx.Err()
 	})
-	text("ended", func(context.Context, mcp.CallToolRequest) (string, error) { return fmt.Sprint(ended.Load()), nil })
+	text("ended", func(context.Context, mcp.CallToolRequest) (string, error) { return hung(), nil })
 	elicit := func(name string, params mcp.ElicitationParams) {
 		add(name, func(_ context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			r := server.ElicitationResponse(req.Params.InputResponses, "q")
