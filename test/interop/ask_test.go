@@ -35,7 +35,7 @@ func asked(t *testing.T, url, token, name string, era streamhttp.Era) *mcp.Clien
 }
 
 // TestOldServerAsksThroughANode puts the official server of an old revision behind
-// a node and lets it ask two principals at the same time: each gets
+// a node and lets it ask two principals at the same time, in both eras: each gets
 // the questions of its own calls and answers for itself.
 func TestOldServerAsksThroughANode(t *testing.T) {
 	peers.Need(t)
@@ -57,7 +57,7 @@ func TestOldServerAsksThroughANode(t *testing.T) {
 
 	var wg sync.WaitGroup
 	for _, name := range []string{"alice", "bob"} {
-		for _, era := range []streamhttp.Era{streamhttp.EraModern} {
+		for _, era := range []streamhttp.Era{streamhttp.EraModern, streamhttp.EraLegacy} {
 			c := asked(t, "http://"+addr+"/mcp", "token-of-"+name, name, era)
 			wg.Go(func() {
 				for range 3 {
