@@ -41,7 +41,8 @@ func takes(t *testing.T, opts *mcp.ClientOptions, interceptors ...mcp.Intercepto
 
 func TestToolTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, c := takes(t, nil)
+		looks := new(atomic.Int32)
+		_, c := takes(t, nil, counting(map[string]*atomic.Int32{mcp.MethodGetTask: looks}, ""))
 		start := func(tool, kind string) *mcp.ToolTask {
 			t.Helper()
 			task, err := c.StartTool(t.Context(), tool, input{Kind: kind}, nil)
@@ -52,10 +53,15 @@ func TestToolTask(t *testing.T) {
 		if task.ID() == "" || task.State().Status != mcp.TaskWorking {
 			t.Errorf("the handle: %+v", task.State())
 		}
+		var before int32
 		for range 2 { // the second time it is known already
+			before = looks.Load()
 			if res, err := task.Wait(t.Context()); err != nil || res.Text() != "done well" {
 				t.Errorf("Wait: %v, %v", res, err)
 			}
+		}
+		if looks.Load() != before {
+			t.Error("looked at a task that had ended")
 		}
 		var failed *mcp.ToolError
 		if _, err := mcp.WaitAs[any](t.Context(), start("t", "fails")); !errors.As(err, &failed) || failed.Result.Text() != "no luck" {
@@ -313,6 +319,42 @@ func TestListenToTasks(t *testing.T) {
 		sub.Close()
 		if diff := cmp.Diff([]mcp.Event{{Method: mcp.NotificationTask, TaskID: task.ID()}}, events); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestToolTaskAnswersOnce: a server may show a question for a while after its answer.
+func TestToolTaskAnswersOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const times = `"createdAt":"2026-01-01T00:00:00Z","lastUpdatedAt":"2026-01-01T00:00:00Z","ttlMs":null`
+		asks := `{"taskId":"x","status":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"message":"m","requestedSchema":{"type":"object","properties":{}}}}},` + times + `}`
+		looks, updates, asked := 0, 0, 0
+		h := mcp.HandlerFunc(func(_ context.Context, req *mcp.Request, _ mcp.Sink) (mcp.Result, error) {
+			switch req.Method {
+			case mcp.MethodCallTool:
+				return mcp.Result{Type: mcp.ResultTask, Body: []byte(`{"taskId":"x","status":"working",` + times + `}`)}, nil
+			case mcp.MethodUpdateTask:
+				updates++
+			case mcp.MethodListen:
+				return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
+			case mcp.MethodGetTask:
+				if looks++; looks < 4 {
+					return mcp.Result{Body: []byte(asks)}, nil
+				}
+				return mcp.Result{Body: []byte(`{"taskId":"x","status":"completed","result":{"content":[]},` + times + `}`)}, nil
+			}
+			return mcp.Result{}, nil
+		})
+		c := mcp.NewClient("c", "1", h, &mcp.ClientOptions{OnElicit: func(context.Context, *mcp.ElicitParams) (*mcp.ElicitResult, error) {
+			asked++
+			return &mcp.ElicitResult{Action: mcp.ElicitDecline}, nil
+		}})
+		task, err := c.StartTool(t.Context(), "t", nil, nil)
+		must(t, err)
+		_, err = task.Wait(t.Context())
+		must(t, err)
+		if looks != 4 || updates != 1 || asked != 1 {
+			t.Errorf("looked %d times, asked %d, answered %d; want 4, 1, 1", looks, asked, updates)
 		}
 	})
 }

@@ -22,7 +22,7 @@ type kind struct {
 // taskServer has a tool of each task support.
 func taskServer(t *testing.T) *mcp.Server {
 	t.Helper()
-	s := mcp.NewServer("s", "1", &mcp.ServerOptions{PageSize: 2})
+	s := mcp.NewServer("s", "1", &mcp.ServerOptions{PageSize: 2, Tasks: &mcp.TaskOptions{MaxPerPrincipal: 1000}})
 	for name, support := range map[string]mcp.TaskSupport{"plain": mcp.TaskForbidden, "maybe": mcp.TaskOptional, "must": mcp.TaskRequired} {
 		if err := mcp.AddTool(s, mcp.Tool{Name: name, Execution: &mcp.ToolExecution{TaskSupport: support, OnDemand: name == "maybe"}}, taskTool); err != nil {
 			t.Fatal(err)
@@ -446,5 +446,55 @@ func TestSessionTaskOfADumbHandler(t *testing.T) {
 		}
 		o.fails("tasks/get", `{"taskId":"broken"}`, -32603, "cannot be read")
 		o.fails("tools/call", `{"name":"x","task":{}}`, -32603, "where a task was to be")
+	})
+}
+
+// TestSessionWatchesTasks: a session is told of 64 tasks at a time. Those that have
+// ended, and those whose time is over, make room.
+func TestSessionWatchesTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var streams []context.Context
+		h := mcp.Intercept(taskServer(t), func(next mcp.Handler) mcp.Handler {
+			return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+				if req.Method == mcp.MethodListen {
+					streams = append(streams, ctx)
+				}
+				return next.Handle(ctx, req, sink)
+			})
+		})
+		o, _ := newOld(t, h, "2025-11-25", alice)
+		open := func() (n int) {
+			synctest.Wait()
+			for _, ctx := range streams {
+				if ctx.Err() == nil {
+					n++
+				}
+			}
+			return n
+		}
+		for range 70 {
+			o.create("must", "well")
+			if n := open(); n != 0 {
+				t.Fatalf("%d streams of tasks that have ended", n)
+			}
+		}
+		for range 70 {
+			o.create("must", "asks")
+		}
+		if n := open(); n != 64 {
+			t.Errorf("%d streams, want 64", n)
+		}
+		time.Sleep(600 * time.Second)
+		if n := open(); n != 0 {
+			t.Errorf("%d streams of tasks whose time is over", n)
+		}
+		o.create("must", "asks")
+		if n := open(); n != 1 {
+			t.Errorf("%d streams, want 1", n)
+		}
+		o.s.Close()
+		if n := open(); n != 0 {
+			t.Errorf("%d streams of a session that is closed", n)
+		}
 	})
 }
