@@ -48,8 +48,9 @@ type Session struct {
 	asked     map[int64]chan answer // questions to the client that wait; nil when none do
 	lastAsked int64                 // id of the newest question
 
-	asking  map[string]struct{}           // task ids whose questions are being asked; nil when none are
-	watched map[string]context.CancelFunc // task id -> ends the stream of its states; nil when none are
+	asking   map[string]*asker             // task id -> who asks what it asks; nil when nobody does
+	lastTurn int64                         // of the newest tasks/result
+	watched  map[string]context.CancelFunc // task id -> ends the stream of its states; nil when none are
 }
 
 // New answers an initialize request: it returns the session and the

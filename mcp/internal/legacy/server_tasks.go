@@ -182,6 +182,7 @@ func (s *Session) taskResult(ctx context.Context, id string, st Stream) ([]byte,
 	defer cancel()
 	changes := make(chan struct{}, 1)
 	listening := false
+	turn := s.nextTurn()
 	for {
 		_, t, problem := s.getTask(ctx, id)
 		switch {
@@ -199,13 +200,16 @@ func (s *Session) taskResult(ctx context.Context, id string, st Stream) ([]byte,
 			s.listenTask(ctx, id, wake(changes))
 			continue
 		}
-		if t.Status == mcp.TaskInputRequired && s.claim(id) {
-			problem := s.askForTask(ctx, t, st)
-			s.unclaim(id)
-			if problem != nil {
-				return nil, problem
+		if t.Status == mcp.TaskInputRequired {
+			if asking, done := s.claim(ctx, id, turn); asking != nil {
+				problem := s.askForTask(asking, t, st)
+				superseded := asking.Err() != nil && ctx.Err() == nil
+				done()
+				if problem != nil && !superseded {
+					return nil, problem
+				}
+				continue
 			}
-			continue
 		}
 		poll := time.NewTimer(min(max(time.Duration(t.PollMs)*time.Millisecond, minPoll), maxPoll))
 		select {
@@ -245,26 +249,47 @@ func (s *Session) askForTask(ctx context.Context, t *mcp.Task, st Stream) *mcp.E
 	return problem
 }
 
-// claim takes the right to ask for a task: of two who wait for its result one asks.
-func (s *Session) claim(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, taken := s.asking[id]; taken {
-		return false
-	}
-	if s.asking == nil {
-		s.asking = make(map[string]struct{})
-	}
-	s.asking[id] = struct{}{}
-	return true
+// asker is the tasks/result that asks what a task asks.
+type asker struct {
+	turn int64
+	stop context.CancelFunc
 }
 
-func (s *Session) unclaim(id string) {
+func (s *Session) nextTurn() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.asking, id)
-	if len(s.asking) == 0 {
-		s.asking = nil
+	s.lastTurn++
+	return s.lastTurn
+}
+
+// claim takes the right to ask for a task. Of several who wait for its result the
+// newest asks, since the client may have lost the stream of the one before: that one
+// withdraws its questions and waits. The context is nil if there is a newer one.
+func (s *Session) claim(ctx context.Context, id string, turn int64) (asking context.Context, done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.asking[id]; other != nil {
+		if other.turn > turn {
+			return nil, nil
+		}
+		other.stop()
+	}
+	asking, stop := context.WithCancel(ctx)
+	mine := &asker{turn, stop}
+	if s.asking == nil {
+		s.asking = make(map[string]*asker)
+	}
+	s.asking[id] = mine
+	return asking, func() {
+		stop()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.asking[id] == mine {
+			delete(s.asking, id)
+		}
+		if len(s.asking) == 0 {
+			s.asking = nil
+		}
 	}
 }
 
