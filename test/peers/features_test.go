@@ -30,9 +30,10 @@ const (
 	resumption   feature = "resumption of a broken stream"
 )
 
+// features are in the order in which the tests run them on one connection.
 var features = []feature{
-	discover, pagination, content, audio, links, structured, failures, progress, logging, cancellation, resources, templates, subscribe,
-	listChanged, prompts, completion, ping, form, page, sampling, roots, resumption,
+	discover, pagination, content, audio, links, structured, failures, progress, logging, cancellation, resources, templates, listChanged,
+	subscribe, prompts, completion, ping, form, page, sampling, roots, resumption,
 }
 
 // The directions of a cell.

@@ -75,6 +75,9 @@ not work because of a fault of the peer runs too, and the test fails when the fa
 	versions := peerVersions(t)
 	for _, peer := range peerNames {
 		fmt.Fprintf(&b, "\n## %s %s\n", peer, versions[peer])
+		if remark := remarks[peer]; remark != "" {
+			fmt.Fprintf(&b, "\n%s\n", remark)
+		}
 		for _, direction := range []string{ourClient, ourServer} {
 			writeTable(&b, peer, direction)
 		}
