@@ -101,6 +101,14 @@ const calls = {
     if (progress) options.onprogress = p => event('progress', p.progress);
     return v1 ? client.callTool(params, undefined, options) : client.callTool(params, options);
   },
+  // 'tools/task' calls a tool as a task and waits for its result, which only v1 knows.
+  'tools/task': async ({ name }) => {
+    await client.listTools(); // the SDK wants to know which tools are tasks
+    for await (const { type, result, error } of client.experimental.tasks.callToolStream({ name, arguments: {} }, types.CallToolResultSchema, { task: { ttl: 60000 } })) {
+      if (type === 'result') return result;
+      if (type === 'error') throw error;
+    }
+  },
   'resources/list': () => client.listResources(),
   'resources/templates/list': () => client.listResourceTemplates(),
   'resources/read': params => client.readResource(params),

@@ -6,6 +6,15 @@ var typescript = []string{"TypeScript SDK v1", "TypeScript SDK v2"}
 var exceptions = []exception{
 	{transports: []string{"stdio"}, features: []feature{resumption}, why: "a pipe has no streams to resume"},
 	{revisions: []string{"2026-07-28"}, features: []feature{resumption}, why: "2026-07-28 has no resumption: a call is made again"},
+	{revisions: []string{"2024-11-05", "2025-03-26", "2025-06-18"}, features: []feature{tasks}, why: "tasks begin with 2025-11-25"},
+	{peers: []string{"go-sdk"}, features: []feature{tasks}, why: "go-sdk has no tasks"},
+	{peers: []string{"TypeScript SDK v2"}, features: []feature{tasks}, why: "the SDK's v2 has no tasks"},
+	{revisions: []string{"2025-11-25"}, directions: []string{ourClient}, features: []feature{tasks}, why: "our client has the tasks of the 2026-07-28 extension only"},
+	{peers: []string{"mcp-go"}, revisions: []string{"2026-07-28"}, features: []feature{tasks}, why: "mcp-go has the tasks of 2025-11-25 only"},
+	{
+		peers: []string{"mcp-go"}, directions: []string{ourServer}, revisions: []string{"2025-11-25"}, features: []feature{tasks}, broken: true,
+		why: "mcp-go 1.2.1's client takes the answer that creates a task for a result without content",
+	},
 	{revisions: []string{"2026-07-28"}, features: []feature{ping}, why: "2026-07-28 has no ping"},
 	{transports: []string{"http"}, revisions: []string{"2024-11-05"}, why: "Streamable HTTP begins with 2025-03-26"},
 	{revisions: []string{"2024-11-05", "2025-03-26"}, features: []feature{structured}, why: "structured content begins with 2025-06-18"},

@@ -27,13 +27,14 @@ const (
 	page         feature = "elicitation: pages"
 	sampling     feature = "sampling"
 	roots        feature = "roots"
+	tasks        feature = "tasks"
 	resumption   feature = "resumption of a broken stream"
 )
 
 // features are in the order in which the tests run them on one connection.
 var features = []feature{
 	discover, pagination, content, audio, links, structured, failures, progress, logging, cancellation, resources, templates, listChanged,
-	subscribe, prompts, completion, ping, form, page, sampling, roots, resumption,
+	subscribe, prompts, completion, ping, form, page, sampling, roots, tasks, resumption,
 }
 
 // The directions of a cell.

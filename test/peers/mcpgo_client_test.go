@@ -142,6 +142,11 @@ func doMCPGo(ctx context.Context, c *client.Client, method string, params map[st
 			req.Params.Meta = &mcpgo.Meta{AdditionalFields: map[string]any{"io.modelcontextprotocol/logLevel": level}}
 		}
 		return c.CallTool(ctx, req)
+	case "tools/task":
+		var req mcpgo.CallToolRequest
+		req.Params.Name = text("name")
+		req.Params.Task = &mcpgo.TaskParams{}
+		return c.CallTool(ctx, req) // its other calls need the id that this one should bring
 	case "resources/list":
 		return c.ListResources(ctx, mcpgo.ListResourcesRequest{})
 	case "resources/templates/list":

@@ -99,6 +99,13 @@ func (th *theirs) features() map[feature]func(context.Context) error {
 		page:     th.says("page", "accept"),
 		sampling: th.says("sample", "word"),
 		roots:    th.says("roots", "file:///world"),
+		tasks: func(ctx context.Context) error {
+			res, err := ask[mcp.ToolResult](ctx, th, "tools/task", map[string]any{"name": "task"})
+			if err != nil {
+				return err
+			}
+			return want(res.Text(), "worked")
+		},
 	}
 	if th.cut != nil {
 		all[resumption] = func(ctx context.Context) error {

@@ -93,6 +93,8 @@ func fairleadServer() *mcp.Server {
 			}
 			return roots[0].URI, nil
 		}),
+		mcp.AddTool(s, mcp.Tool{Name: "task", Execution: &mcp.ToolExecution{TaskSupport: mcp.TaskOptional}},
+			func(context.Context, *mcp.Call, struct{}) (string, error) { return "worked", nil }),
 		text("touch", func(context.Context, *mcp.Call) (string, error) {
 			s.ResourceUpdated(noteURI)
 			return "touched", nil
