@@ -46,8 +46,6 @@ func (e *ScopeError) Error() string {
 const (
 	maxRenewals = 3                // of the token, for one request
 	expiryGap   = 30 * time.Second // a token that ends sooner is renewed before it is sent
-	refusalRest = 5 * time.Minute  // for so long nobody is asked again for scopes that did not help
-	maxRefusals = 64               // sets of scopes that are remembered as refused
 )
 
 // Transport is an [http.RoundTripper] that authorizes the requests to one MCP
@@ -78,21 +76,22 @@ type Transport struct {
 	turn chan struct{} // holds a value while somebody gets a token
 
 	mu        sync.Mutex
-	loaded    bool                 // the store was asked
-	grant     *Grant               // newest known; not changed, but replaced
-	asked     []string             // scopes asked for at the issuer of grant
-	known     *ServerMetadata      // of the last issuer
-	failures  int                  // how often a turn failed
-	failure   error                // of the last turn that failed
-	refusals  map[string]time.Time // set of scopes -> when asking for them did not help
-	contacted bool                 // the guard has seen where the server is
+	loaded    bool            // the store was asked
+	grant     *Grant          // newest known; not changed, but replaced
+	asked     []string        // scopes asked for at the issuer of grant
+	known     *ServerMetadata // of the last issuer
+	failures  int             // how often a turn failed
+	failure   error           // of the last turn that failed
+	contacted bool            // the guard has seen where the server is
+
+	refusals refusals
 }
 
 // NewTransport returns a transport for the MCP server at an https URL, or an http
 // one on this machine. It does no I/O; unusable arguments are the error of every
 // request. A nil opts means the defaults.
 func NewTransport(endpoint string, opts *Options) *Transport {
-	t := &Transport{turn: make(chan struct{}, 1), refusals: map[string]time.Time{}}
+	t := &Transport{turn: make(chan struct{}, 1)}
 	if opts != nil {
 		t.opts = *opts
 	}
@@ -202,7 +201,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		if req.Body != nil && req.GetBody == nil {
+		if !repeatable(req) {
 			return nil, errors.New("oauth: authorized, but the request cannot be sent again: its body has no GetBody; repeat it")
 		}
 		token = next
@@ -243,12 +242,17 @@ func (t *Transport) send(req *http.Request, token *Token, again bool) (*http.Res
 		}
 		all, err := ParseChallenges(res.Header)
 		c, ok := challengeOf(all, "dpop")
-		if err != nil || !ok || c.Params["error"] != "use_dpop_nonce" || req.Body != nil && req.GetBody == nil {
+		if err != nil || !ok || c.Params["error"] != "use_dpop_nonce" || !repeatable(req) {
 			return res, nil
 		}
 		discard(res)
 		again = true
 	}
+}
+
+// repeatable reports whether a request can be sent again.
+func repeatable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }
 
 // prepare copies a request and gives it the token. nonce is the one in its proof.
@@ -262,7 +266,7 @@ func (t *Transport) prepare(req *http.Request, token *Token, again bool) (out *h
 	if out.Header == nil {
 		out.Header = http.Header{}
 	}
-	if again && req.Body != nil {
+	if again && req.GetBody != nil {
 		if out.Body, err = req.GetBody(); err != nil {
 			return nil, "", fmt.Errorf("oauth: the body of the request, again: %w", err)
 		}
@@ -330,7 +334,7 @@ func (t *Transport) react(ctx context.Context, res *http.Response, token *Token,
 		return nil, t.giveUp(&w)
 	}
 	switch {
-	case w.stepUp && (token.Has(w.scopes...) && len(w.scopes) > 0 || len(tried.scopes) > 0 && covers(tried.scopes, w.scopes) || t.isRefused(w.scopes)):
+	case w.stepUp && (token.Has(w.scopes...) && len(w.scopes) > 0 || len(tried.scopes) > 0 && covers(tried.scopes, w.scopes) || t.refusals.recent(w.scopes)):
 		return nil, t.giveUp(&w)
 	case !w.stepUp && tried.issued && !tried.refreshed && !w.asksMore():
 		return nil, t.giveUp(&w)
@@ -338,7 +342,7 @@ func (t *Transport) react(ctx context.Context, res *http.Response, token *Token,
 	got, err := t.renew(ctx, &w)
 	if err != nil {
 		if w.stepUp && got.asked && ctx.Err() == nil {
-			t.refuse(w.scopes)
+			t.refusals.add(w.scopes)
 		}
 		if unreadable != nil {
 			err = fmt.Errorf("%w (and the server's challenge is malformed: %w)", err, unreadable)
@@ -355,7 +359,7 @@ func (t *Transport) react(ctx context.Context, res *http.Response, token *Token,
 // giveUp is the error of a request that no token helps.
 func (t *Transport) giveUp(w *want) error {
 	if w.stepUp {
-		t.refuse(w.scopes)
+		t.refusals.add(w.scopes)
 		return &ScopeError{Scopes: w.scopes, Description: plain(w.challenge.Params["error_description"])}
 	}
 	if d := w.challenge.Params["error_description"]; d != "" {
@@ -367,32 +371,6 @@ func (t *Transport) giveUp(w *want) error {
 // covers reports whether all of some scopes are in scopes.
 func covers(scopes, some []string) bool {
 	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(scopes, s) })
-}
-
-// isRefused reports whether asking for the scopes did not help a short while ago.
-func (t *Transport) isRefused(scopes []string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	at, ok := t.refusals[scopeSet(scopes)]
-	return ok && time.Since(at) < refusalRest
-}
-
-// refuse remembers that asking for the scopes did not help.
-func (t *Transport) refuse(scopes []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := scopeSet(scopes)
-	if at, ok := t.refusals[key]; ok && time.Since(at) < refusalRest {
-		return // the rest begins with the first refusal, or it would never end
-	}
-	if len(t.refusals) >= maxRefusals {
-		clear(t.refusals) // a server that makes up scopes; renewals are bounded anyhow
-	}
-	t.refusals[key] = time.Now()
-}
-
-func scopeSet(scopes []string) string {
-	return strings.Join(slices.Sorted(slices.Values(scopes)), " ")
 }
 
 // discard ends a response that is not the answer. The connection is kept where the
