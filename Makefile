@@ -63,7 +63,7 @@ cross: ## the library builds on Linux, macOS and Windows, the daemon on Linux an
 	@for os in linux darwin windows; do (cd mcp && CGO_ENABLED=0 GOOS=$$os $(GO) build ./...) || exit 1; done
 	@for os in linux darwin; do CGO_ENABLED=0 GOOS=$$os $(GO) build -o /dev/null ./cmd/fairlead || exit 1; done
 
-bench: ## measure beside the peers and write docs/performance.md
+bench: peers ## measure beside the peers and write docs/performance.md
 	cd test/peers && $(GO) run ./cmd/compare -out $(CURDIR)/docs/performance.md
 
 long: ## thousand cycles, a soak of LONGTIME (10m), each fuzz target for ten minutes; hours

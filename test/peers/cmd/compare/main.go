@@ -1,7 +1,10 @@
 // Command compare runs the same tool server on several SDKs, one after the other
 // and in turns, under the same raw load, and prints a table of ratios.
 //
-//	go run ./cmd/compare [-out FILE] [-calls N] [-rounds N] [-kinds bare,fairlead,mcpgo,gosdk] [-streams N] [-only-streams]
+//	go run ./cmd/compare [-out FILE] [-calls N] [-rounds N] [-kinds bare,fairlead,mcpgo,gosdk,typescript] [-streams N] [-only-streams]
+//
+// The kind typescript needs the npm peers (make peers); it has no count of
+// allocations.
 //
 // The servers are pinned to one core with taskset and the load to another. CPU is
 // the server process's own user and system time as the kernel counts it.
@@ -34,7 +37,7 @@ func main() {
 	out := flag.String("out", "", "write the report here; empty means standard output")
 	calls := flag.Int("calls", 20000, "calls in a measurement")
 	rounds := flag.Int("rounds", 5, "rounds of each measurement; the median is reported")
-	kinds := flag.String("kinds", "bare,fairlead,mcpgo,gosdk", "servers to compare")
+	kinds := flag.String("kinds", "bare,fairlead,mcpgo,gosdk,typescript", "servers to compare")
 	streams := flag.Int("streams", 15000, "idle streams to open; each takes a file descriptor here and one there")
 	only := flag.Bool("only-streams", false, "measure the idle streams only, and print the section")
 	flag.Parse()
@@ -144,13 +147,21 @@ func compare(m measurement, o options) (string, error) {
 	for _, kind := range o.kinds {
 		r := rounds[kind]
 		cpu := median(r, func(s sample) float64 { return s.cpuPer1000 })
-		fmt.Fprintf(&b, "| %s | %.0f | %.4f | %.2f | %s | %s | %.0f | %.0f |\n", kind,
+		fmt.Fprintf(&b, "| %s | %.0f | %.4f | %.2f | %s | %s | %s | %s |\n", kind,
 			median(r, func(s sample) float64 { return s.perSecond }), cpu, cpu/base,
 			time.Duration(median(r, func(s sample) float64 { return float64(s.p50) })).Round(10*time.Microsecond),
 			time.Duration(median(r, func(s sample) float64 { return float64(s.p99) })).Round(10*time.Microsecond),
-			median(r, func(s sample) float64 { return s.allocs }), median(r, func(s sample) float64 { return s.bytes }))
+			counted(median(r, func(s sample) float64 { return s.allocs })), counted(median(r, func(s sample) float64 { return s.bytes })))
 	}
 	return b.String(), nil
+}
+
+// counted formats a count, which not every runtime has.
+func counted(n float64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", n)
 }
 
 func measure(m measurement, kind string, o options) (sample, error) {

@@ -28,6 +28,9 @@ type memory struct {
 
 func start(bin, kind string, stdio bool) (*server, error) {
 	args := []string{"-c", "0", bin, "-kind", kind}
+	if kind == "typescript" {
+		args = []string{"-c", "0", "../npm/node_modules/node/bin/node", "--expose-gc", "../npm/speed.mjs"}
+	}
 	if !stdio {
 		args = append(args, "-addr", "127.0.0.1:0")
 	}
