@@ -39,7 +39,7 @@ func attempt(ctx context.Context, c *call) (rule string, err error) {
 func (c *call) mayRetry(ctx context.Context, err error) bool {
 	f, ok := errors.AsType[*upstream.Failure](err)
 	return ok && f.Class == upstream.Unavailable && f.Sent && ctx.Err() == nil && !c.told.Load() &&
-		(c.req.Method != mcp.MethodCallTool || c.target.repeatable)
+		(f.RetrySafe || c.target.repeatable)
 }
 
 // Notify passes a notification on and remembers that the caller has seen something.
@@ -68,7 +68,7 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 
 	c.name(t)
 	asks := u.MayAsk(c.req) // whatever the caller speaks: its session asks on its behalf
-	c.out.Meta.Capabilities = passed(c.req.Meta.Capabilities, asks)
+	c.out.Meta.Capabilities = passed(c.req.Meta.Capabilities, asks, c.tasks(u))
 	c.out.Meta.Version = mcp.LatestVersion // what the caller speaks is the edge's business, what the upstream speaks its transport's
 	rule = "by " + u.Name() + " within " + timeout.String()
 
@@ -76,10 +76,9 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 	if err != nil {
 		return rule, err
 	}
-	if res.Type == mcp.ResultTask {
-		return rule, &upstream.Failure{
-			Class: upstream.ProtocolError, Upstream: u.Name(),
-			Err: errors.New("answers with a task, which it was not offered"),
+	if res.Type == mcp.ResultTask || isTaskMethod(c.req.Method) {
+		if err := c.ownTask(u, &res); err != nil {
+			return rule, &upstream.Failure{Class: upstream.ProtocolError, Upstream: u.Name(), Err: err}
 		}
 	}
 	if res.Type == mcp.ResultInputRequired {
@@ -111,8 +110,9 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 
 // passed returns the caller's capabilities as an upstream gets them. For one whose
 // questions could not say whom they are for, what answers questions is left out.
-// Tasks are not carried.
-func passed(raw []byte, asks bool) []byte {
+// Tasks of revisions with sessions are not carried, those of the extension where
+// both sides have it.
+func passed(raw []byte, asks, tasks bool) []byte {
 	if raw == nil {
 		return []byte(`{}`)
 	}
@@ -120,7 +120,7 @@ func passed(raw []byte, asks bool) []byte {
 	if !asks {
 		edits = append(edits, jsonrpc.Member{Key: "elicitation"}, jsonrpc.Member{Key: "sampling"}, jsonrpc.Member{Key: "roots"})
 	}
-	if ext := jsonrpc.Get(raw, "extensions"); jsonrpc.Get(ext, tasksExt) != nil {
+	if ext := jsonrpc.Get(raw, "extensions"); !tasks && jsonrpc.Get(ext, tasksExt) != nil {
 		edits = append(edits, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt})})
 	}
 	return jsonrpc.Splice(nil, raw, edits...)

@@ -151,7 +151,7 @@ func (g *Gateway) Close() {
 func (s *scope) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
 	switch req.Method {
 	case mcp.MethodDiscover:
-		return s.discover(ctx)
+		return s.discover(ctx, req.Meta.Version.Modern())
 	case mcp.MethodListTools:
 		return s.list(ctx, upstream.Tools, req)
 	case mcp.MethodListResources:
@@ -161,6 +161,11 @@ func (s *scope) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mc
 	case mcp.MethodListPrompts:
 		return s.list(ctx, upstream.Prompts, req)
 	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource, mcp.MethodComplete:
+		return s.call(ctx, req, sink)
+	case mcp.MethodGetTask, mcp.MethodUpdateTask, mcp.MethodCancelTask:
+		if !req.Meta.Version.Modern() {
+			break // sessions have tasks of another kind
+		}
 		return s.call(ctx, req, sink)
 	case mcp.MethodListSkills, mcp.MethodGetSkill, mcp.MethodReadDirectory:
 		if !s.prefixed { // beside others, a skill's files are resources like any

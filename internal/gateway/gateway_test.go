@@ -326,12 +326,13 @@ func TestWhatAnUpstreamGets(t *testing.T) {
 	if got.Name != "echo" || got.Header != nil || string(got.Params) != `{"name":"echo","arguments":{"text":"x"}}` {
 		t.Errorf("upstream got %q %v %s", got.Name, got.Header, got.Params)
 	}
-	if want := `{"elicitation":{},"sampling":{},"extensions":{"com.example/x":{}}}`; string(got.Meta.Capabilities) != want {
+	if want := `{"elicitation":{},"sampling":{},"extensions":{"io.modelcontextprotocol/tasks":{},"com.example/x":{}}}`; string(got.Meta.Capabilities) != want {
 		t.Errorf("capabilities = %s, want %s", got.Meta.Capabilities, want)
 	}
 	req.Meta.Version = mcp.LatestLegacyVersion
 	ask(t, g.Root(), req)
-	if want := string(got.Meta.Capabilities); string(m.last(t).Meta.Capabilities) != want { // its session asks for it
+	// Its session asks for it; of tasks it has another kind.
+	if want := `{"elicitation":{},"sampling":{},"extensions":{"com.example/x":{}}}`; string(m.last(t).Meta.Capabilities) != want {
 		t.Errorf("capabilities of a caller with a session = %s, want %s", m.last(t).Meta.Capabilities, want)
 	}
 }

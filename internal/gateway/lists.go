@@ -13,7 +13,7 @@ const (
 	metaServerInfo = "io.modelcontextprotocol/serverInfo"
 	// metaMissing is the _meta key of a list that names upstreams which are not in it yet.
 	metaMissing = "io.fairlead/missing"
-	tasksExt    = "io.modelcontextprotocol/tasks"
+	tasksExt    = mcp.ExtensionTasks
 )
 
 // list answers tools/list, prompts/list, resources/list and resources/templates/list.
@@ -64,8 +64,9 @@ func (s *scope) info() []byte {
 	return nil
 }
 
-// discover answers server/discover.
-func (s *scope) discover(ctx context.Context) (mcp.Result, error) {
+// discover answers server/discover. tasks says whether the caller's revision has the
+// tasks that the gateway carries.
+func (s *scope) discover(ctx context.Context, tasks bool) (mcp.Result, error) {
 	versions := []byte{'['}
 	for i, v := range mcp.Versions() {
 		if i > 0 {
@@ -80,7 +81,7 @@ func (s *scope) discover(ctx context.Context) (mcp.Result, error) {
 	if s.prefixed {
 		s.await(ctx)
 		missing = s.missing()
-		members = append(members, jsonrpc.Member{Key: "capabilities", Value: []byte(superset)})
+		members = append(members, jsonrpc.Member{Key: "capabilities", Value: allCapabilities(tasks)})
 		instructions = s.instructions()
 	} else {
 		u := s.upstreams[0]
@@ -90,7 +91,7 @@ func (s *scope) discover(ctx context.Context) (mcp.Result, error) {
 			}
 		}
 		c := u.Catalogue()
-		members = append(members, jsonrpc.Member{Key: "capabilities", Value: oneCapabilities(c.Capabilities)})
+		members = append(members, jsonrpc.Member{Key: "capabilities", Value: oneCapabilities(c.Capabilities, tasks)})
 		instructions = c.Instructions
 	}
 	if err := ctx.Err(); err != nil {
@@ -107,9 +108,17 @@ func (s *scope) discover(ctx context.Context) (mcp.Result, error) {
 // what passes through as it is: the pages of apps are resources.
 const superset = `{"completions":{},"extensions":{"` + mcp.ExtensionApps + `":{"mimeTypes":["` + mcp.AppMIMEType + `"]}},"logging":{},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}}`
 
+func allCapabilities(tasks bool) []byte {
+	if !tasks {
+		return []byte(superset)
+	}
+	ext := jsonrpc.Get([]byte(superset), "extensions")
+	return jsonrpc.Splice(nil, []byte(superset), jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt, Value: []byte(`{}`)})})
+}
+
 // oneCapabilities are an upstream's own, with the changes of lists that the
 // gateway tells of by itself, and without what it does not carry.
-func oneCapabilities(raw []byte) []byte {
+func oneCapabilities(raw []byte, tasks bool) []byte {
 	yes := jsonrpc.Member{Key: "listChanged", Value: []byte("true")}
 	edits := []jsonrpc.Member{{Key: "tasks"}}
 	for _, name := range []string{"prompts", "resources", "tools"} {
@@ -117,7 +126,7 @@ func oneCapabilities(raw []byte) []byte {
 			edits = append(edits, jsonrpc.Member{Key: name, Value: jsonrpc.Splice(nil, c, yes)})
 		}
 	}
-	if ext := jsonrpc.Get(raw, "extensions"); ext != nil {
+	if ext := jsonrpc.Get(raw, "extensions"); ext != nil && !tasks {
 		edits = append(edits, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt})})
 	}
 	return jsonrpc.Splice(nil, raw, edits...)

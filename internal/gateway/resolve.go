@@ -34,6 +34,8 @@ func resolve(ctx context.Context, c *call) (rule string, err error) {
 		rule, err = c.resolveURI(ctx, c.req.Name)
 	case mcp.MethodComplete:
 		rule, err = c.resolveRef(ctx)
+	case mcp.MethodGetTask, mcp.MethodUpdateTask, mcp.MethodCancelTask:
+		rule, err = c.resolveTask()
 	default: // of an extension, which the only upstream of this scope answers
 		c.unknown = func() error { return mcp.ErrMethodNotFound(c.req.Method) }
 		c.name = func(*target) {}

@@ -18,9 +18,24 @@ const statePurpose = "upstream requestState"
 // sealState wraps the requestState of an upstream into an envelope that only the
 // same caller can use, for the same call, for some time.
 func (g *Gateway) sealState(req *mcp.Request, upstream, state string) string {
+	return g.sealer.Seal(mcp.BindRequest(statePurpose, req), joinSealed(upstream, state), stateLife)
+}
+
+// joinSealed puts an upstream's name before what it has given.
+func joinSealed(upstream, value string) []byte {
 	plain := binary.BigEndian.AppendUint32(nil, uint32(len(upstream)))
-	plain = append(append(plain, upstream...), state...)
-	return g.sealer.Seal(mcp.BindRequest(statePurpose, req), plain, stateLife)
+	return append(append(plain, upstream...), value...)
+}
+
+func splitSealed(plain []byte) (upstream, value string, ok bool) {
+	if len(plain) < 4 {
+		return "", "", false
+	}
+	n := binary.BigEndian.Uint32(plain)
+	if uint64(n) > uint64(len(plain)-4) {
+		return "", "", false
+	}
+	return string(plain[4 : 4+n]), string(plain[4+n:]), true
 }
 
 var errState = errors.New("requestState is not valid for this request")
@@ -28,12 +43,12 @@ var errState = errors.New("requestState is not valid for this request")
 // openState unwraps the state that came with req.
 func (g *Gateway) openState(req *mcp.Request, sealed string) (upstream, state string, err error) {
 	plain, err := g.sealer.Open(mcp.BindRequest(statePurpose, req), sealed)
-	if err != nil || len(plain) < 4 {
+	if err != nil {
 		return "", "", errState
 	}
-	n := binary.BigEndian.Uint32(plain)
-	if uint64(n) > uint64(len(plain)-4) {
+	upstream, state, ok := splitSealed(plain)
+	if !ok {
 		return "", "", errState
 	}
-	return string(plain[4 : 4+n]), string(plain[4+n:]), nil
+	return upstream, state, nil
 }

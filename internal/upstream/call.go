@@ -60,7 +60,7 @@ func (u *Upstream) failure(ctx context.Context, l *link, method string, err erro
 	if _, ok := errors.AsType[*mcp.Error](err); ok {
 		return err
 	}
-	f := &Failure{Class: Unavailable, Upstream: u.name, RetrySafe: method != mcp.MethodCallTool, Sent: true, Err: err}
+	f := &Failure{Class: Unavailable, Upstream: u.name, RetrySafe: reads(method), Sent: true, Err: err}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		f.Class = Timeout
@@ -78,6 +78,11 @@ func (u *Upstream) failure(ctx context.Context, l *link, method string, err erro
 		}
 	}
 	return f
+}
+
+// reads reports whether a method changes nothing.
+func reads(method string) bool {
+	return method != mcp.MethodCallTool && method != mcp.MethodUpdateTask && method != mcp.MethodCancelTask
 }
 
 func (u *Upstream) enter() bool {

@@ -1,5 +1,6 @@
-// Package conformance runs the official conformance suite: against our server,
-// one process on one URL for both eras, and against our client.
+// Package conformance runs the official conformance suite: against our server, one
+// process on one URL for both eras, against the same server behind a node, and
+// against our client.
 //
 // What we do not cover yet stands in notYet, whether the suite scores it or not.
 // It can only shrink: an entry that passes is a failure.
@@ -9,6 +10,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -36,7 +39,7 @@ func TestServer(t *testing.T) {
 	t.Cleanup(func() { l.Close() })
 	for _, revision := range []string{"2026-07-28", "2025-11-25"} {
 		t.Run(revision, func(t *testing.T) {
-			suite(t, "server", "--url", "http://"+l.Addr().String()+"/mcp", "--requirements", revision)
+			suite(t, "server", revision, "server", "--url", "http://"+l.Addr().String()+"/mcp")
 		})
 	}
 	t.Logf("messages that were held against the schemas:\n%s", tap.Check(wirecheck.Server))
@@ -49,7 +52,7 @@ func TestClient(t *testing.T) {
 		t.Run(revision, func(t *testing.T) {
 			wire := filepath.Join(t.TempDir(), "wire")
 			t.Setenv("FAIRLEAD_WIRE", wire)
-			suite(t, "client", "--command", bin, "--requirements", revision)
+			suite(t, "client", revision, "client", "--command", bin)
 			tap, err := wirecheck.FromFile(wire)
 			if err != nil {
 				t.Fatal(err)
@@ -68,8 +71,44 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// TestNode runs the suite against the same server behind a node: as a child, and as
+// a remote server.
+func TestNode(t *testing.T) {
+	peers.Need(t)
+	server := peers.Build(t, "test/conformance/server")
+	remote, addr, admin := peers.FreeAddr(t), peers.FreeAddr(t), peers.FreeAddr(t)
+	peers.Start(t, exec.Command(server, "-addr", remote))
+	peers.WaitListen(t, remote)
+	dir := t.TempDir()
+	config := filepath.Join(dir, "fairlead.yaml")
+	text := fmt.Sprintf("listen: %s\nadmin: %s\ndata: %s\nupstreams:\n  remote: {url: \"http://%s/mcp\"}\n  child: {command: %q, args: [-addr, \"\"]}\n", addr, admin, dir, remote, server)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	peers.Start(t, exec.Command(peers.Build(t, "cmd/fairlead"), "serve", "--config", config))
+	peers.WaitHTTP(t, "http://"+admin+"/startupz", http.StatusOK)
+	for _, upstream := range []string{"remote", "child"} {
+		for _, revision := range []string{"2026-07-28", "2025-11-25"} {
+			t.Run(upstream+" "+revision, func(t *testing.T) {
+				suite(t, "node before a "+upstream, revision, "server", "--url", "http://"+addr+"/mcp/"+upstream)
+			})
+		}
+	}
+}
+
 // notYet lists what fails, by leg and revision.
+<<<<<<< HEAD
 var notYet = map[string][]string{}
+=======
+var notYet = map[string][]string{
+	// Over stdio a log message names no request, and on a child that callers share it
+	// might tell one of another: it goes to the node's log.
+	"node before a child 2025-11-25": {"tools-call-with-logging"},
+	"client 2025-11-25": {
+		"elicitation-sep1034-client-defaults",
+	},
+}
+>>>>>>> a3c9cc3 (internal/gateway: tasks pass between sides of the latest revision)
 
 const suiteTimeout = 5 * time.Minute
 
@@ -78,12 +117,13 @@ var failure = regexp.MustCompile(`(?m)^✗ (\S+): `)
 
 var summary = regexp.MustCompile(`(?m)^Total: .*$`)
 
-func suite(t *testing.T, leg string, args ...string) {
+// suite runs the suite for what and holds what fails to notYet.
+func suite(t *testing.T, what, revision string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), suiteTimeout)
 	defer cancel()
-	all := append([]string{peers.Script("@modelcontextprotocol/conformance", "dist/index.js"), leg}, args...)
-	cmd := peers.NodeCommand(ctx, append(all, "-o", t.TempDir())...)
+	all := append([]string{peers.Script("@modelcontextprotocol/conformance", "dist/index.js")}, args...)
+	cmd := peers.NodeCommand(ctx, append(all, "--requirements", revision, "-o", t.TempDir())...)
 	out, err := cmd.CombinedOutput()
 	text := string(out)
 	lines := summary.FindAllString(text, -1)
@@ -92,7 +132,7 @@ func suite(t *testing.T, leg string, args ...string) {
 	}
 	t.Log(lines[len(lines)-1])
 
-	want := slices.Sorted(slices.Values(notYet[leg+" "+args[slices.Index(args, "--requirements")+1]]))
+	want := slices.Sorted(slices.Values(notYet[what+" "+revision]))
 	var failing []string
 	for _, m := range failure.FindAllStringSubmatch(text, -1) {
 		failing = append(failing, m[1])

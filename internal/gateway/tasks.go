@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
+	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
+)
+
+// A task id of an upstream leaves the node sealed to the caller: it tells the node
+// whom to ask, and nobody else can use it.
+const (
+	taskPurpose = "upstream task"
+	taskLife    = 30 * 24 * time.Hour // longer than an upstream keeps a task
+)
+
+// tasks reports whether an upstream may answer a request with a task: both sides
+// are of the revision that has the extension.
+func (c *call) tasks(u *upstream.Upstream) bool {
+	return c.req.Meta.Version.Modern() && u.Status().Version.Modern() && c.knowsTasks()
+}
+
+// knowsTasks reports whether the caller has declared the extension.
+func (c *call) knowsTasks() bool {
+	return jsonrpc.Get(jsonrpc.Get(c.req.Meta.Capabilities, "extensions"), mcp.ExtensionTasks) != nil
+}
+
+func isTaskMethod(method string) bool {
+	return method == mcp.MethodGetTask || method == mcp.MethodUpdateTask || method == mcp.MethodCancelTask
+}
+
+// resolveTask finds the upstream of a task.
+func (c *call) resolveTask() (rule string, err error) {
+	c.unknown = func() error { return mcp.ErrInvalidParams("Unknown task") }
+	if !c.knowsTasks() {
+		return "the caller has not declared tasks", mcp.ErrMissingCapability(`{"extensions":{"` + mcp.ExtensionTasks + `":{}}}`)
+	}
+	plain, err := c.scope.g.sealer.Open(mcp.BindPrincipal(taskPurpose, c.req.Principal), c.req.Name)
+	if err != nil {
+		return "no task of this caller", c.unknown()
+	}
+	from, id, ok := splitSealed(plain)
+	i := slices.IndexFunc(c.scope.upstreams, func(u *upstream.Upstream) bool { return ok && u.Name() == from })
+	if i < 0 {
+		return "no task of an upstream here", c.unknown()
+	}
+	c.target = &target{upstream: c.scope.upstreams[i], name: id, allowed: true, rule: "no rules for tasks"}
+	c.name = func(t *target) {
+		c.out.Name = t.name
+		c.out.Params = jsonrpc.Splice(nil, c.out.Params, jsonrpc.Member{Key: "taskId", Value: jsonrpc.AppendString(nil, t.name)})
+	}
+	return "sealed in the task id", nil
+}
+
+// ownTask puts the id that the caller knows into a result that has a task's.
+func (c *call) ownTask(u *upstream.Upstream, res *mcp.Result) error {
+	name := c.req.Name
+	if res.Type == mcp.ResultTask {
+		if !c.tasks(u) {
+			return errors.New("answers with a task, which it was not offered")
+		}
+		id, ok := jsonrpc.Unquote(jsonrpc.Get(res.Body, "taskId"))
+		if !ok {
+			return errors.New("taskId is not a string")
+		}
+		name = c.scope.g.sealer.Seal(mcp.BindPrincipal(taskPurpose, c.req.Principal), joinSealed(u.Name(), id), taskLife)
+	}
+	if jsonrpc.Get(res.Body, "taskId") != nil {
+		res.Body = jsonrpc.Splice(nil, res.Body, jsonrpc.Member{Key: "taskId", Value: jsonrpc.AppendString(nil, name)})
+	}
+	return nil
+}
