@@ -97,18 +97,11 @@ func TestNode(t *testing.T) {
 }
 
 // notYet lists what fails, by leg and revision.
-<<<<<<< HEAD
-var notYet = map[string][]string{}
-=======
 var notYet = map[string][]string{
 	// Over stdio a log message names no request, and on a child that callers share it
 	// might tell one of another: it goes to the node's log.
 	"node before a child 2025-11-25": {"tools-call-with-logging"},
-	"client 2025-11-25": {
-		"elicitation-sep1034-client-defaults",
-	},
 }
->>>>>>> a3c9cc3 (internal/gateway: tasks pass between sides of the latest revision)
 
 const suiteTimeout = 5 * time.Minute
 
