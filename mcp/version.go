@@ -61,6 +61,8 @@ const (
 	FeatureElicitation                      // elicitation/create
 	FeatureElicitMode                       // elicitation by a page, and the mode that tells
 	FeatureElicitationID                    // elicitationId of an elicitation by a page
+	FeatureResume                           // events with ids, streams that go on after a lost connection
+	FeaturePolling                          // the server ends a connection before the response
 	FeatureSamplingTools                    // tools in sampling
 	FeatureAudio                            // audio content
 	FeatureResourceLink                     // resource links in content
@@ -84,6 +86,8 @@ var features = map[Feature]struct{ first, last Version }{
 	FeatureElicitation:       {Version20250618, ""},
 	FeatureElicitMode:        {Version20251125, ""},
 	FeatureElicitationID:     {Version20251125, Version20251125},
+	FeatureResume:            {Version20250326, Version20251125},
+	FeaturePolling:           {Version20251125, Version20251125},
 	FeatureSamplingTools:     {Version20251125, ""},
 	FeatureAudio:             {Version20250326, ""},
 	FeatureResourceLink:      {Version20250618, ""},

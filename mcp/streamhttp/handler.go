@@ -51,6 +51,9 @@ type HandlerOptions struct {
 	// SessionTimeout ends a session that has neither a call nor a stream open
 	// for so long. Zero means 30 minutes.
 	SessionTimeout time.Duration
+	// EventStore keeps what clients of 2025-03-26 to 2025-11-25 get when they come
+	// back after their connection broke. Nil means a [MemoryStore].
+	EventStore EventStore
 	// MaxSessions bounds the sessions of all callers. Zero means 10000.
 	MaxSessions int
 	// MaxSessionsPerPrincipal bounds the sessions of one caller who is not
@@ -107,6 +110,9 @@ func NewHandler(h mcp.Handler, opts *HandlerOptions) *Handler {
 	}
 	for _, host := range o.AllowedHosts {
 		s.hosts[lower(host)] = true
+	}
+	if o.EventStore == nil {
+		o.EventStore = NewMemoryStore(nil)
 	}
 	s.sessions.init(o)
 	s.lot.keepAlive, s.lot.writeTimeout = o.KeepAlive, o.WriteTimeout

@@ -18,6 +18,8 @@ const (
 	headerMethod  = "Mcp-Method"
 	headerName    = "Mcp-Name"
 	headerSession = "Mcp-Session-Id"
+
+	headerLastEvent = "Last-Event-Id"
 )
 
 // header is h.Get for a canonical name.

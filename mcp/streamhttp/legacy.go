@@ -36,7 +36,7 @@ func (s *Handler) postLegacy(w http.ResponseWriter, r *http.Request, who mcp.Pri
 	}
 	ctx, cancel := s.detached(r)
 	defer cancel()
-	e := &reply{h: s, w: w, mayDrop: true}
+	e := &reply{h: s, w: w, ss: ss, http1: r.ProtoMajor == 1 && r.ProtoMinor > 0}
 	e.start(sl)
 	defer e.end()
 	var answered bool
@@ -85,8 +85,11 @@ func (s *Handler) session(w http.ResponseWriter, r *http.Request, who mcp.Princi
 		answerError(w, http.StatusBadRequest, id, mcp.Errorf(jsonrpc.CodeInvalidRequest, "Missing Mcp-Session-Id: send initialize first, or MCP-Protocol-Version and _meta of a revision without sessions"))
 		return nil
 	}
-	ss := s.sessions.use(name, who)
-	if ss == nil {
+	ss, busy := s.sessions.use(name, who)
+	switch {
+	case busy:
+		unavailable(w, "Too many requests of the session are open")
+	case ss == nil:
 		answerError(w, http.StatusNotFound, id, mcp.Errorf(jsonrpc.CodeInvalidRequest, "Session not found"))
 	}
 	return ss
@@ -112,41 +115,6 @@ func (s *Handler) initialize(w http.ResponseWriter, r *http.Request, who mcp.Pri
 	w.Header()[headerSession] = []string{id}
 	sl.out = jsonrpc.AppendResult(sl.out, msg.ID, result)
 	writeJSON(w, http.StatusOK, sl.out)
-}
-
-// get opens the stream of a session.
-func (s *Handler) get(w http.ResponseWriter, r *http.Request, who mcp.Principal) {
-	ss := s.sessionWithoutBody(w, r, who)
-	if ss == nil {
-		return
-	}
-	kept := false
-	st := newStream(s, r, nil)
-	st.over = func() { s.sessions.release(ss) }
-	defer func() {
-		if !kept {
-			st.finish()
-		}
-	}()
-	if _, sse := accepts(r.Header["Accept"]); !sse {
-		refuse(w, http.StatusNotAcceptable, jsonrpc.CodeInvalidRequest, "Accept must list text/event-stream")
-		return
-	}
-	if !s.open(w, st) {
-		return
-	}
-	if !s.sessions.attach(ss, st) {
-		refuse(w, http.StatusConflict, jsonrpc.CodeInvalidRequest, "The session has a stream already")
-		return
-	}
-	st.over = func() {
-		s.sessions.detach(ss)
-		s.sessions.release(ss)
-	}
-	// The header comes after that, so that a client who has it misses nothing.
-	ss.Attach(&st.ctx, st)
-	kept = true
-	st.run(w, r)
 }
 
 // delete ends a session.
@@ -208,7 +176,7 @@ func (s *Handler) postBatch(w http.ResponseWriter, r *http.Request, who mcp.Prin
 	}
 	ctx, cancel := s.detached(r)
 	defer cancel()
-	e := &reply{h: s, w: w, mayDrop: true}
+	e := &reply{h: s, w: w, ss: ss, http1: r.ProtoMajor == 1 && r.ProtoMinor > 0}
 	e.start(sl)
 	defer e.end()
 

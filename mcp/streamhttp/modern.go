@@ -38,7 +38,7 @@ func (s *Handler) postModern(w http.ResponseWriter, r *http.Request, who mcp.Pri
 		s.listen(w, r, req)
 		return
 	}
-	e := &reply{h: s, w: w, mayDrop: false}
+	e := &reply{h: s, w: w}
 	e.start(sl)
 	defer e.end()
 	res, err := s.next.Handle(r.Context(), req, e)

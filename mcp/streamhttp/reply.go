@@ -12,13 +12,15 @@ import (
 // A reply is the response to one call: a JSON object if the answer comes
 // before anything else does, else a stream of events. It is the call's Sink.
 type reply struct {
-	h       *Handler
-	w       http.ResponseWriter
-	sl      *slot
-	mayDrop bool // a client that has gone has not cancelled: its notifications go nowhere
+	h     *Handler
+	w     http.ResponseWriter
+	sl    *slot
+	ss    *session // nil for a stateless request; else a client that has gone has not cancelled
+	http1 bool     // the connection is of HTTP/1.1
 
 	mu        sync.Mutex
 	streaming bool
+	track     *track // from the first event of a session's call on
 	ended     bool
 	failed    bool // the client takes no more
 	last      time.Time
@@ -71,47 +73,54 @@ func (e *reply) end() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = true
+	if e.track != nil {
+		e.track.end()
+		e.h.sessions.forget(e.ss, e.track)
+	}
 }
 
 // Notify writes a notification; the response is a stream from then on.
 func (e *reply) Notify(n *mcp.Notification) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case e.ended:
+	if e.ended {
 		return mcp.ErrSinkClosed
-	case e.failed:
-		return e.gone()
 	}
-	e.streamLocked()
-	e.writeLocked(appendNotification(e.buf[:0], n, nil))
+	if e.ss != nil {
+		e.sendLocked(n.AppendTo(nil, nil), false)
+		return nil
+	}
+	if !e.failed {
+		e.streamLocked()
+		e.writeLocked(appendNotification(e.buf[:0], n, nil))
+	}
 	if e.failed {
-		return e.gone()
+		return mcp.ErrSinkClosed
 	}
 	return nil
+}
+
+// sendLocked sends a message of a session's call, or keeps it for a client that comes back.
+func (e *reply) sendLocked(msg []byte, last bool) {
+	e.streamLocked()
+	if event := e.track.add(e.buf[:0], msg, last); event != nil && !e.failed {
+		e.writeLocked(event)
+	}
 }
 
 // Send writes a request of the server; the response is a stream from then on. It
-// fails when the client has gone, as nobody would answer.
+// fails when the client has gone and cannot come back, as nobody would answer.
 func (e *reply) Send(msg []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ended || e.failed {
+	if e.ended {
 		return mcp.ErrSinkClosed
 	}
-	e.streamLocked()
-	e.writeLocked(appendEvent(e.buf[:0], msg))
-	if e.failed {
+	e.sendLocked(msg, false)
+	if e.failed && e.track.store == nil {
 		return mcp.ErrSinkClosed
 	}
 	return nil
-}
-
-func (e *reply) gone() error {
-	if e.mayDrop {
-		return nil
-	}
-	return mcp.ErrSinkClosed
 }
 
 // End does nothing: a reply is no open stream.
@@ -123,6 +132,9 @@ func (e *reply) finish(status int, response []byte) {
 	defer e.mu.Unlock()
 	e.ended = true
 	switch {
+	case e.track != nil:
+		e.sendLocked(response, true)
+		_ = http.NewResponseController(e.w).SetWriteDeadline(time.Time{}) // the connection may serve others
 	case e.failed:
 	case e.streaming:
 		e.writeLocked(appendEvent(e.buf[:0], response))
@@ -165,9 +177,17 @@ func (e *reply) accept() {
 }
 
 func (e *reply) streamLocked() {
-	if !e.streaming {
-		e.streaming = true
-		startEvents(e.w)
+	if e.streaming {
+		return
+	}
+	e.streaming = true
+	startEvents(e.w)
+	if e.ss == nil {
+		return
+	}
+	e.track = e.h.sessions.newTrack(e.ss, true)
+	if e.ss.Version().Has(mcp.FeaturePolling) {
+		_, _ = e.w.Write(e.track.appendPriming(nil)) // what fails here fails again at the first event
 	}
 }
 

@@ -296,7 +296,6 @@ func TestSessionStreamIsParked(t *testing.T) {
 	}
 	before := runtime.NumGoroutine()
 	_ = open().Close()
-	<-e.left
 	until(t, "the first stream is forgotten", func() bool { return e.handler.Streams() == 0 })
 	r := open()
 	until(t, "its goroutine ends", func() bool { return runtime.NumGoroutine() <= before+1 })

@@ -158,6 +158,9 @@ func TestSessionEnds(t *testing.T) {
 	s := e.session(t, "2025-11-25")
 	_, next := e.stream(t, t.Context(), http.MethodGet, "", s)
 	<-e.started
+	if got := next(); got != "" {
+		t.Errorf("the first event is %s", got)
+	}
 	if got := e.do(t, http.MethodDelete, "", s); got.status != 204 {
 		t.Errorf("DELETE: got %d", got.status)
 	}
@@ -197,6 +200,9 @@ func TestSessionStream(t *testing.T) {
 	if got := e.do(t, http.MethodGet, "", s); got.status != http.StatusConflict {
 		t.Errorf("second stream: got %d", got.status)
 	}
+	if got := next(); got != "" {
+		t.Errorf("the first event is %s", got)
+	}
 	e.mu.Lock()
 	updates, lists := e.sinks[0], e.sinks[1]
 	e.mu.Unlock()
@@ -230,7 +236,7 @@ func TestSessionCancel(t *testing.T) {
 	}
 	e.do(t, http.MethodPost, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}`, s)
 	<-e.ended
-	if got := <-done; strings.Contains(got.a.body, "data:") || strings.Contains(got.a.body, "error") {
+	if got := <-done; strings.Contains(got.a.body, "jsonrpc") {
 		t.Errorf("a cancelled call got %d %s", got.a.status, got.a.body)
 	}
 	if got := e.do(t, http.MethodPost, legacyCall(`"a"`, "ping", ""), s); !strings.Contains(got.body, `"result":{}`) {
@@ -441,7 +447,7 @@ func TestManyClientsWithTheSameIDs(t *testing.T) {
 				}
 				body, err := io.ReadAll(resp.Body)
 				_ = resp.Body.Close()
-				if got := string(body); err != nil || strings.Count(got, "data: ") != 2 ||
+				if got := string(body); err != nil || strings.Count(got, "data: {") != 2 ||
 					!strings.Contains(got, `"progressToken":"t","progress":1,"of":"`+name+`"`) || !strings.Contains(got, `"answer":"`+name+`"`) {
 					t.Errorf("%s got %q (%v)", name, got, err)
 				}

@@ -14,6 +14,7 @@ import (
 // there are sessions, ends those that are idle for too long.
 type sessions struct {
 	timeout        time.Duration
+	store          EventStore
 	max, maxPerOne int
 
 	mu     sync.Mutex
@@ -31,13 +32,21 @@ type session struct {
 	id       string
 	who      mcp.Principal
 	lastUsed time.Time
-	uses     int     // calls and streams that are open
-	out      *stream // the GET stream; nil without
+	uses     int // calls and streams that are open
 	ended    bool
+
+	lastTrack uint64            // number of the newest track
+	calls     map[uint64]*track // number -> the stream of a call that runs; nil without
+	out       *track            // the GET stream, with a connection or waiting for one; nil before the first
 }
+
+// maxUses bounds the calls and streams of one session that are open at once:
+// calls go on without their connections.
+const maxUses = 1024
 
 func (s *sessions) init(o *HandlerOptions) {
 	s.timeout, s.max, s.maxPerOne = o.SessionTimeout, o.MaxSessions, o.MaxSessionsPerPrincipal
+	s.store = o.EventStore
 	s.byID = map[string]*session{}
 	s.perOne = map[mcp.Principal]int{}
 	s.idle = make(chan struct{})
@@ -103,9 +112,12 @@ func (s *sessions) removeLocked(ss *session) {
 		delete(s.perOne, ss.who)
 	}
 	if ss.out != nil {
-		ss.out.End(mcp.Result{}, nil)
+		ss.out.end()
 	}
 	ss.Close()
+	if ss.lastTrack > 0 {
+		s.store.Forget(ss.id)
+	}
 	if len(s.byID) == 0 {
 		s.byID = map[string]*session{} // give the memory of a crowd back
 		if s.timer != nil {
@@ -116,17 +128,21 @@ func (s *sessions) removeLocked(ss *session) {
 }
 
 // use finds a session and keeps it alive until release. A session of somebody
-// else is not found: an id is no credential.
-func (s *sessions) use(id string, who mcp.Principal) *session {
+// else is not found: an id is no credential. A session in which too much is open
+// is found, but busy.
+func (s *sessions) use(id string, who mcp.Principal) (ss *session, busy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ss := s.byID[id]
+	ss = s.byID[id]
 	if ss == nil || ss.who != who {
-		return nil
+		return nil, false
+	}
+	if ss.uses >= maxUses {
+		return nil, true
 	}
 	ss.uses++
 	s.busy++
-	return ss
+	return ss, false
 }
 
 func (s *sessions) release(ss *session) {
@@ -140,22 +156,79 @@ func (s *sessions) release(ss *session) {
 	}
 }
 
-// attach makes out the session's stream unless it has one.
-func (s *sessions) attach(ss *session, out *stream) bool {
+// newTrack begins a stream of a session.
+func (s *sessions) newTrack(ss *session, isCall bool) *track {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ss.out != nil || ss.ended {
-		return false
+	t := s.newTrackLocked(ss, isCall)
+	if isCall {
+		if ss.calls == nil {
+			ss.calls = map[uint64]*track{}
+		}
+		ss.calls[t.no] = t
 	}
-	ss.out = out
-	return true
+	return t
 }
 
-func (s *sessions) detach(ss *session) {
-	ss.Detach()
+func (s *sessions) newTrackLocked(ss *session, isCall bool) *track {
+	ss.lastTrack++
+	t := &track{id: ss.id, no: ss.lastTrack, isCall: isCall}
+	if ss.Version().Has(mcp.FeatureResume) {
+		t.store = s.store
+	}
+	return t
+}
+
+// forget drops the stream of a call that has ended: what comes for it is in the store.
+func (s *sessions) forget(ss *session, t *track) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ss.out = nil
+	if delete(ss.calls, t.no); len(ss.calls) == 0 {
+		ss.calls = nil
+	}
+	if ss.ended { // what came after the session did
+		s.store.Forget(ss.id)
+	}
+}
+
+// find returns the stream that an event id names; nil if it has ended.
+func (s *sessions) find(ss *session, id eventID) *track {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id.isCall {
+		return ss.calls[id.no]
+	}
+	if ss.out != nil && ss.out.no == id.no {
+		return ss.out
+	}
+	return nil
+}
+
+// attach makes out carry a new GET stream of the session, unless another
+// connection carries one.
+func (s *sessions) attach(ss *session, out *stream) (t *track, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss.ended || ss.out != nil && ss.out.carried() {
+		return nil, false
+	}
+	if ss.out != nil {
+		ss.out.end()
+		ss.Detach()
+	}
+	ss.out = s.newTrackLocked(ss, false)
+	ss.out.out = out
+	return ss.out, true
+}
+
+// detach drops a GET stream that nobody can come back to.
+func (s *sessions) detach(ss *session, t *track) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss.out == t {
+		ss.out = nil
+		ss.Detach()
+	}
 }
 
 // end ends a session at the client's wish.

@@ -2,6 +2,7 @@ package streamhttp
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -26,13 +27,19 @@ type stream struct {
 	mu      sync.Mutex
 	wake    chan struct{} // holds one token while there is something to do; nil unless a goroutine serves
 	parked  *parked       // nil unless parked
-	queue   []*mcp.Notification
+	queue   []queued
 	bytes   int // in queue and being written
 	writing int // of bytes: drained, not yet written
 	ended   bool
 	abrupt  bool        // ended without a result
 	left    bool        // finish has run
 	last    *completion // nil unless the stream was ended with a result
+}
+
+// queued is what waits: a notification, whose text other streams share, or an event.
+type queued struct {
+	n     *mcp.Notification
+	event []byte
 }
 
 // completion is how a stream ends. It is apart because most streams do not yet.
@@ -54,20 +61,35 @@ func (s *stream) Notify(n *mcp.Notification) error {
 	if s.ended {
 		return mcp.ErrSinkClosed
 	}
-	// The text is shared with other streams; what is counted is what has to be written.
-	s.bytes += s.size(n)
-	if s.bytes > s.h.opts.StreamBudget {
+	// What is counted is what has to be written.
+	return s.queueLocked(queued{n: n}, len(n.Method)+len(n.Params)+len(s.id)+64, s.h.opts.StreamBudget)
+}
+
+// put queues an event. One that must go, because something else bounds it, goes
+// over the budget too.
+func (s *stream) put(event []byte, must bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	budget := s.h.opts.StreamBudget
+	if must {
+		budget = math.MaxInt
+	}
+	if !s.ended {
+		_ = s.queueLocked(queued{event: event}, len(event), budget)
+	}
+}
+
+func (s *stream) queueLocked(q queued, size, budget int) error {
+	if s.bytes += size; s.bytes > budget {
 		s.ended, s.abrupt = true, true
 		s.queue = nil
 		s.signalLocked()
 		return mcp.ErrSinkClosed
 	}
-	s.queue = append(s.queue, n)
+	s.queue = append(s.queue, q)
 	s.signalLocked()
 	return nil
 }
-
-func (s *stream) size(n *mcp.Notification) int { return len(n.Method) + len(n.Params) + len(s.id) + 64 }
 
 // End closes the stream after what is queued.
 func (s *stream) End(res mcp.Result, err error) {
@@ -168,8 +190,12 @@ func (s *stream) serve(w http.ResponseWriter, ctx context.Context) {
 func (s *stream) drain(dst []byte) (events []byte, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, n := range s.queue {
-		dst = appendNotification(dst, n, s.id)
+	for _, q := range s.queue {
+		if q.n != nil {
+			dst = appendNotification(dst, q.n, s.id)
+		} else {
+			dst = append(dst, q.event...)
+		}
 	}
 	s.queue, s.writing = nil, s.bytes
 	if s.last != nil && !s.abrupt && len(s.id) > 0 {

@@ -317,6 +317,9 @@ type rising struct {
 	sent bool
 }
 
+// Unwrap returns the Sink of the request.
+func (r *rising) Unwrap() mcp.Sink { return r.Sink }
+
 func (r *rising) Notify(n *mcp.Notification) error {
 	if n.Method == mcp.NotificationProgress {
 		r.mu.Lock()

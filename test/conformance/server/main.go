@@ -21,7 +21,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:3000", "HOST:PORT to listen on, with the endpoint /mcp; empty for stdin and stdout")
 	flag.Parse()
 	s := mcp.NewServer("fairlead-conformance", "1.0.0", &mcp.ServerOptions{Logging: true})
-	if err := errors.Join(addTools(s), addDiagnostics(s), addAsking(s), addTasks(s), addResources(s), addPrompts(s), addSkills(s)); err != nil {
+	if err := errors.Join(addTools(s), addDiagnostics(s), addAsking(s), addTasks(s), addResources(s), addPrompts(s), addSkills(s), addReconnection(s)); err != nil {
 		log.Fatal(err)
 	}
 	if *addr == "" {
