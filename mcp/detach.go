@@ -18,7 +18,9 @@ func (c *Call) Detach(retry time.Duration) bool {
 		return false
 	}
 	for sink := c.sink; sink != nil; {
-		if d, ok := sink.(interface{ Detach(retry time.Duration) bool }); ok {
+		if d, ok := sink.(interface {
+			Detach(retry time.Duration) bool
+		}); ok {
 			return d.Detach(max(retry, 0))
 		}
 		outer, ok := sink.(interface{ Unwrap() Sink })

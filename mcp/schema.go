@@ -218,7 +218,6 @@ func structFields(t reflect.Type, outer []reflect.Type) ([]field, error) {
 	}
 	var fields []field
 	for sf := range t.Fields() {
-		sf := sf
 		tag, tagged := sf.Tag.Lookup("json")
 		if tag == "-" || !sf.IsExported() && !sf.Anonymous {
 			continue
