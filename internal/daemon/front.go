@@ -21,6 +21,7 @@ import (
 type front struct {
 	tokens    tokens
 	endpoints map[string]*streamhttp.Handler // path -> endpoint
+	sse       http.Handler                   // /sse, for clients of 2024-11-05
 	running   atomic.Int64                   // requests, open streams included
 }
 
@@ -37,6 +38,7 @@ func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gat
 		opts.Authenticate = f.tokens.authenticate
 	}
 	f.endpoints["/mcp"] = streamhttp.NewHandler(g.Root(), opts)
+	f.sse = f.endpoints["/mcp"].SSE()
 	for _, u := range upstreams {
 		if one, ok := g.One(u.Name()); ok {
 			f.endpoints["/mcp/"+u.Name()] = streamhttp.NewHandler(one, opts)
@@ -61,6 +63,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.running.Add(-1)
 	if h, ok := f.endpoints[r.URL.Path]; ok {
 		h.ServeHTTP(w, r)
+		return
+	}
+	if r.URL.Path == "/sse" {
+		f.sse.ServeHTTP(w, r)
 		return
 	}
 	// Who may not call is not told which paths there are.

@@ -69,6 +69,7 @@ type Handler struct {
 	origins  map[string]bool // origin -> may call
 	hosts    map[string]bool // lower-case host name -> we answer to it
 	sessions sessions
+	sse      sseConns
 	slots    sync.Pool // of *slot
 	lot      lot       // where idle streams are
 
@@ -141,33 +142,8 @@ func NewServer(addr string, h http.Handler) *http.Server {
 
 // ServeHTTP answers one HTTP request.
 func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
-		// Also for requests that are refused unread: net/http reads some of the
-		// body before it lets an answer out. Not every ResponseWriter can.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.BodyTimeout))
-	}
-	if !s.admitOrigin(w, r) {
-		return
-	}
-	if r.Method == http.MethodOptions {
-		preflight(w, r)
-		return
-	}
-	if name := repeatedHeader(r.Header); name != "" {
-		refuse(w, http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "The header "+name+" occurs more than once")
-		return
-	}
-	var who mcp.Principal
-	if s.opts.Authenticate != nil {
-		var err error
-		if who, err = s.opts.Authenticate(r); err != nil {
-			w.Header().Set("Www-Authenticate", "Bearer")
-			refuse(w, http.StatusUnauthorized, jsonrpc.CodeInvalidRequest, "Unauthorized")
-			return
-		}
-	}
-	if s.isClosed() {
-		unavailable(w, "The server is shutting down")
+	who, ok := s.admit(w, r)
+	if !ok {
 		return
 	}
 	switch r.Method {
@@ -180,6 +156,39 @@ func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		notAllowed(w)
 	}
+}
+
+// admit says who makes a request that may be answered. It answers others by itself.
+func (s *Handler) admit(w http.ResponseWriter, r *http.Request) (who mcp.Principal, ok bool) {
+	if r.ContentLength != 0 {
+		// Also for requests that are refused unread: net/http reads some of the
+		// body before it lets an answer out. Not every ResponseWriter can.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.BodyTimeout))
+	}
+	if !s.admitOrigin(w, r) {
+		return who, false
+	}
+	if r.Method == http.MethodOptions {
+		preflight(w, r)
+		return who, false
+	}
+	if name := repeatedHeader(r.Header); name != "" {
+		refuse(w, http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "The header "+name+" occurs more than once")
+		return who, false
+	}
+	if s.opts.Authenticate != nil {
+		var err error
+		if who, err = s.opts.Authenticate(r); err != nil {
+			w.Header().Set("Www-Authenticate", "Bearer")
+			refuse(w, http.StatusUnauthorized, jsonrpc.CodeInvalidRequest, "Unauthorized")
+			return who, false
+		}
+	}
+	if s.isClosed() {
+		unavailable(w, "The server is shutting down")
+		return who, false
+	}
+	return who, true
 }
 
 func (s *Handler) isClosed() bool {
@@ -201,9 +210,12 @@ func (s *Handler) Close(ctx context.Context) error {
 		}
 	}
 	for st := range s.streams {
-		st.End(mcp.Result{}, nil)
+		if !s.isSSE(st) {
+			st.End(mcp.Result{}, nil)
+		}
 	}
 	s.mu.Unlock()
+	s.closeSSE()
 
 	idle := s.sessions.close()
 	var err error
@@ -215,6 +227,7 @@ func (s *Handler) Close(ctx context.Context) error {
 		}
 	}
 	s.sessions.kill()
+	s.killSSE()
 	s.lot.endAll()
 	return err
 }
