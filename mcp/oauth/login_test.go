@@ -134,7 +134,7 @@ func TestErrorOfAnotherIssuer(t *testing.T) {
 		q.Set("error_description", "call 555-0100")
 	}
 	_, err := w.call(t, w.transport(nil), "x")
-	if refused := (*oauth.AuthorizationError)(nil); err == nil || errors.As(err, &refused) || strings.Contains(err.Error(), "555") || strings.Contains(err.Error(), "access_denied") {
+	if refused := (*oauth.AuthorizationError)(nil); err == nil || errors.As(err, &refused) || strings.Contains(err.Error(), "555-0100") || strings.Contains(err.Error(), "access_denied") {
 		t.Errorf("got %v, want an error that repeats nothing", err)
 	}
 	w.as.answer = func(q url.Values) {

@@ -48,6 +48,8 @@ type clientSession struct {
 
 	listen sync.Once
 	opened chan struct{} // closed when the GET stream is open, or will not be
+
+	strays strays
 }
 
 // initializeError is the refusal of initialize by a server that may be one of HTTP+SSE.
@@ -147,6 +149,7 @@ func (s *clientSession) RoundTrip(ctx context.Context, method string, params []b
 	defer cancel(nil)
 	id := s.c.nextID()
 	params, caller := hopToken(params, id)
+	defer s.strays.expect(id, caller, x)()
 	result, err := s.exchange(ctx, id, method, params, func(msg *jsonrpc.Message) error {
 		return s.other(ctx, msg, id, caller, x)
 	})
@@ -470,8 +473,11 @@ func (s *clientSession) readEvents(x *exchange) (heard bool) {
 		case jsonrpc.Request:
 			s.answer(s.ctx, &msg, s.legacy.Requested)
 		case jsonrpc.Notification:
-			if isChange(msg.Method) || msg.Method == mcp.NotificationCancelled {
+			switch {
+			case isChange(msg.Method), msg.Method == mcp.NotificationCancelled:
 				s.legacy.Notification(msg.Method, msg.Params)
+			case msg.Method == mcp.NotificationProgress:
+				s.strays.deliver(msg.Params)
 			}
 		}
 	}
