@@ -117,7 +117,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 		}))
 	}
 	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls})
-	d.front = newFront(cfg, d.upstreams, d.gateway)
+	d.front = newFront(cfg, d.upstreams, d.gateway, d.log)
 	d.monitor = d.newMonitor()
 	return d, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -25,7 +26,7 @@ type front struct {
 	running   atomic.Int64                   // requests, open streams included
 }
 
-func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gateway) *front {
+func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gateway, log *slog.Logger) *front {
 	f := &front{tokens: cfg.Auth.Tokens, endpoints: map[string]*streamhttp.Handler{}}
 	opts := &streamhttp.HandlerOptions{
 		AllowedOrigins: cfg.AllowedOrigins,
@@ -33,6 +34,9 @@ func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gat
 		MaxSessions:    cfg.Limits.Sessions,
 		SessionTimeout: cfg.Limits.SessionIdle,
 		CallTimeout:    longest(cfg),
+		OnPanic: func(method string, value any, stack []byte) {
+			log.Error("panic", "component", "gateway", "method", method, "value", fmt.Sprint(value), "stack", string(stack))
+		},
 	}
 	if len(f.tokens) > 0 {
 		opts.Authenticate = f.tokens.authenticate

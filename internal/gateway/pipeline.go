@@ -78,6 +78,11 @@ type call struct {
 // call passes a request through the stages.
 func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
 	c := &call{scope: s, req: req, sink: sink}
+	defer func() { // also when a stage panics: what it has taken is given back
+		for _, undo := range c.after {
+			undo()
+		}
+	}()
 	began := time.Now()
 	trace := Trace{ID: s.g.history.next(), Began: began, Method: req.Method, Name: req.Name, Principal: req.Principal}
 	last := began
@@ -91,9 +96,6 @@ func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 		if err != nil {
 			break
 		}
-	}
-	for _, undo := range c.after {
-		undo()
 	}
 	switch {
 	case c.asked != nil:

@@ -59,12 +59,17 @@ type HandlerOptions struct {
 	// MaxSessionsPerPrincipal bounds the sessions of one caller who is not
 	// anonymous. Zero means 1000.
 	MaxSessionsPerPrincipal int
+
+	// OnPanic is told of a panic in the mcp.Handler, which the client sees as an
+	// internal error, with its stack. It is called concurrently. A *mcp.Server
+	// reports panics of its own functions itself, see mcp.ServerOptions.OnPanic.
+	OnPanic func(method string, value any, stack []byte)
 }
 
 // Handler is the server side of an MCP endpoint (MCP 2026-07-28 and 2025-11-25,
 // basic/transports). It is an http.Handler and is safe for concurrent use.
 type Handler struct {
-	next     mcp.Handler
+	next     contained
 	opts     HandlerOptions
 	origins  map[string]bool // origin -> may call
 	hosts    map[string]bool // lower-case host name -> we answer to it
@@ -85,7 +90,6 @@ func NewHandler(h mcp.Handler, opts *HandlerOptions) *Handler {
 		panic("streamhttp: NewHandler needs an mcp.Handler")
 	}
 	s := &Handler{
-		next:    h,
 		origins: map[string]bool{},
 		hosts:   map[string]bool{},
 		streams: map[*stream]struct{}{},
@@ -95,6 +99,7 @@ func NewHandler(h mcp.Handler, opts *HandlerOptions) *Handler {
 		s.opts = *opts
 	}
 	o := &s.opts
+	s.next = contained{h, o.OnPanic}
 	orDefault(&o.Limits.MaxBytes, jsonrpc.DefaultMaxBytes)
 	orDefault(&o.BodyTimeout, 30*time.Second)
 	orDefault(&o.WriteTimeout, 30*time.Second)

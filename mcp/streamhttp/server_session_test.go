@@ -456,31 +456,3 @@ func TestManyClientsWithTheSameIDs(t *testing.T) {
 	}
 	clients.Wait()
 }
-
-// TestPanicFreesTheSession lets net/http deal with a panic and looks at what it leaves.
-func TestPanicFreesTheSession(t *testing.T) {
-	h := mcp.HandlerFunc(func(_ context.Context, req *mcp.Request, _ mcp.Sink) (mcp.Result, error) {
-		if req.Method == mcp.MethodCallTool {
-			panic(http.ErrAbortHandler)
-		}
-		return mcp.Result{}, nil
-	})
-	e := &endpoint{handler: streamhttp.NewHandler(h, nil)}
-	srv := httptest.NewServer(e.handler)
-	defer srv.Close()
-	e.url, e.client = srv.URL, srv.Client()
-	s := e.session(t, "2025-11-25")
-	for range 2 { // the second time the id is free again
-		resp, err := e.client.Do(e.request(t, t.Context(), http.MethodPost, legacyCall("1", "tools/call", `"name":"x"`), s))
-		if err == nil {
-			_ = resp.Body.Close()
-			t.Errorf("got %d", resp.StatusCode)
-		}
-	}
-	if got := e.do(t, http.MethodPost, legacyCall("1", "ping", ""), s); got.status != 200 || strings.Contains(got.body, "error") {
-		t.Errorf("got %d %s", got.status, got.body)
-	}
-	if err := e.handler.Close(t.Context()); err != nil {
-		t.Errorf("something is still counted as open: %v", err)
-	}
-}

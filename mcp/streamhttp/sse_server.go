@@ -189,11 +189,13 @@ func (s *Handler) answerSSE(x *sseConn, msg *jsonrpc.Message) {
 	}
 }
 
-// guardSSE turns a panic into an internal error: no server is around this goroutine.
+// guardSSE turns a panic beside the mcp.Handler into an internal error too: no
+// server is around this goroutine.
 func (s *Handler) guardSSE(msg *jsonrpc.Message, answer func() []byte) (out []byte) {
 	defer func() {
-		if recover() != nil {
-			out = jsonrpc.AppendError(nil, msg.ID, jsonrpc.CodeInternalError, "internal error", nil)
+		if value := recover(); value != nil {
+			problem := s.next.report(msg.Method, value)
+			out = jsonrpc.AppendError(nil, msg.ID, problem.Code, problem.Message, problem.Data)
 		}
 	}()
 	return answer()
