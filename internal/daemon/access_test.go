@@ -30,7 +30,7 @@ import (
 // TestSameIDs: 200 clients that all use request id 1 and progress token "t" get
 // their own answers and progress, and nothing else.
 func TestSameIDs(t *testing.T) {
-	n := start(t, settings(t))
+	n := start(t, settings(t)).recorded(t)
 	n.pid(t, 0)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
 	defer client.CloseIdleConnections()

@@ -23,7 +23,7 @@ import (
 
 func TestRunAndStop(t *testing.T) {
 	cfg := settings(t)
-	n := start(t, cfg)
+	n := start(t, cfg).recorded(t)
 	for _, c := range []struct {
 		name, path, tool string
 		era              streamhttp.Era
@@ -61,7 +61,7 @@ func TestRunAndStop(t *testing.T) {
 }
 
 func TestKilledChild(t *testing.T) {
-	n := start(t, settings(t))
+	n := start(t, settings(t)).recorded(t)
 	c := n.client(t, "", streamhttp.EraModern)
 	const calls = 20
 	running, ended := make(chan struct{}, calls), make(chan error, calls)

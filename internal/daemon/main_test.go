@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +18,8 @@ import (
 	"github.com/fairlead-mcp/fairlead/internal/daemon"
 	"github.com/fairlead-mcp/fairlead/internal/secret"
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/stdio"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
@@ -133,6 +137,21 @@ func startWith(t *testing.T, cfg *config.Config, opts *daemon.Options) *node {
 	case <-n.done:
 		t.Fatalf("Run: %v", n.err)
 	}
+	return n
+}
+
+// recorded makes Endpoint one whose connections are held against the schemas.
+func (n *node) recorded(t *testing.T) *node {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tap, done := mcptest.Tap(t, wirecheck.Server), make(chan struct{})
+	addr := strings.TrimSuffix(strings.TrimPrefix(n.Endpoint, "http://"), "/mcp")
+	go func() { defer close(done); tap.Forward(ln, addr) }() // until ln and the node are closed
+	t.Cleanup(func() { _ = ln.Close(); n.Kill(); <-done })
+	n.Endpoint = "http://" + ln.Addr().String() + "/mcp"
 	return n
 }
 

@@ -38,6 +38,7 @@ func TestPanics(t *testing.T) {
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
 	e.url, e.client = srv.URL, srv.Client()
+	e.record(t)
 	const internal = `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"internal error"}}`
 	want := []string{}
 	check := func(name, got, method string) {

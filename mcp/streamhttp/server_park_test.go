@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
 
@@ -41,8 +42,9 @@ func (e *endpoint) dial(t testing.TB, send string) *raw {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	r := &raw{TCPConn: c.(*net.TCPConn), in: bufio.NewReader(c)}
-	if _, err := io.WriteString(c, send); err != nil {
+	tapped := e.tap.Conn(c, wirecheck.Client)
+	r := &raw{TCPConn: c.(*net.TCPConn), in: bufio.NewReader(tapped)}
+	if _, err := io.WriteString(tapped, send); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -154,7 +156,7 @@ func TestParkedStreamKeepAlive(t *testing.T) {
 func TestParkedStreamEnds(t *testing.T) {
 	fill := func(t *testing.T, e *endpoint, n int) (err error) {
 		t.Helper()
-		note := mcp.NewNotification(mcp.NotificationResourceUpdated, []byte(`{"uri":"`+strings.Repeat("u", 32<<10)+`"}`))
+		note := mcp.NewNotification(mcp.NotificationResourceUpdated, []byte(`{"uri":"x:`+strings.Repeat("u", 32<<10)+`"}`))
 		for i := 0; i < n && err == nil; i++ {
 			err = e.toAll(note)
 		}
@@ -267,7 +269,7 @@ func TestCloseWithParkedStreams(t *testing.T) {
 func TestCloseDoesNotWaitForStalledStreams(t *testing.T) {
 	e := serve(t, &streamhttp.HandlerOptions{StreamBudget: 64 << 20})
 	r := e.parked(t)
-	if err := e.toAll(mcp.NewNotification(mcp.NotificationResourceUpdated, []byte(`{"uri":"`+strings.Repeat("u", 16<<20)+`"}`))); err != nil {
+	if err := e.toAll(mcp.NewNotification(mcp.NotificationResourceUpdated, []byte(`{"uri":"x:`+strings.Repeat("u", 16<<20)+`"}`))); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

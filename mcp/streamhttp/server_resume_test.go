@@ -82,6 +82,7 @@ func serveSlow(t *testing.T, opts *streamhttp.HandlerOptions) *slow {
 	srv.Config.ConnContext = streamhttp.ConnContext
 	srv.Start()
 	s.url, s.client = srv.URL, srv.Client()
+	s.record(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

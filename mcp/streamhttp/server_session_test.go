@@ -414,12 +414,13 @@ func TestManyClientsWithTheSameIDs(t *testing.T) {
 		if err := sink.Notify(mcp.NewNotification(mcp.NotificationProgress, []byte(text))); err != nil {
 			return mcp.Result{}, err
 		}
-		return mcp.Result{Body: []byte(`{"answer":"` + req.Name + `"}`)}, nil
+		return mcp.Result{Body: []byte(`{"content":[],"answer":"` + req.Name + `"}`)}, nil
 	})
 	e := &endpoint{handler: streamhttp.NewHandler(h, nil)}
 	srv := httptest.NewServer(e.handler)
 	defer srv.Close()
 	e.url, e.client = srv.URL, srv.Client()
+	e.record(t)
 	var clients sync.WaitGroup
 	for i := range 200 {
 		clients.Go(func() {

@@ -79,7 +79,7 @@ func TestSlowReaderIsClosed(t *testing.T) {
 		e := serveInMemory(t, nil)
 		_, next := e.listen(t, t.Context(), "")
 		next()
-		n := mcp.NewNotification(mcp.NotificationResourceUpdated, []byte(`{"uri":"`+strings.Repeat("u", 8<<10)+`"}`))
+		n := mcp.NewNotification(mcp.NotificationResourceUpdated, []byte(`{"uri":"x:`+strings.Repeat("u", 8<<10)+`"}`))
 		var err error
 		for range 100 { // nobody reads: 64 KiB wait, then the stream ends
 			if err = e.toAll(n); err != nil {

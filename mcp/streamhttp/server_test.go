@@ -117,19 +117,26 @@ type endpoint struct {
 	handler *streamhttp.Handler
 	url     string
 	client  *http.Client
+	tap     *wirecheck.Tap // holds what the server sends against the schemas
+}
+
+// record has what passes on the client's connections recorded and checked.
+func (e *endpoint) record(t testing.TB) {
+	t.Helper()
+	e.tap = mcptest.Tap(t, wirecheck.Server)
+	e.client.Transport.(*http.Transport).DialContext = e.tap.Dial
 }
 
 func serve(t testing.TB, opts *streamhttp.HandlerOptions) *endpoint {
 	t.Helper()
 	e := &endpoint{fixture: newFixture()}
-	tap := mcptest.Tap(t, wirecheck.Server)
 	e.handler = streamhttp.NewHandler(e.fixture, opts)
 	srv := httptest.NewUnstartedServer(e.handler)
 	srv.Config.ConnContext = streamhttp.ConnContext
 	srv.Listener = smallBuffers{srv.Listener}
 	srv.Start()
 	e.url, e.client = srv.URL, srv.Client()
-	e.client.Transport.(*http.Transport).DialContext = tap.Dial
+	e.record(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

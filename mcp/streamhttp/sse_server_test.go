@@ -29,6 +29,7 @@ func sse(t *testing.T, h mcp.Handler, opts *streamhttp.HandlerOptions) *endpoint
 	srv.Config.ConnContext = streamhttp.ConnContext
 	srv.Start()
 	e.url, e.client = srv.URL, srv.Client()
+	e.record(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -234,6 +235,7 @@ func serveSlowSSE(t *testing.T) *slow {
 	srv := httptest.NewServer(s.handler.SSE())
 	t.Cleanup(srv.Close)
 	s.url, s.client = srv.URL, srv.Client()
+	s.record(t)
 	return s
 }
 

@@ -81,16 +81,20 @@ func TestNode(t *testing.T) {
 	peers.WaitListen(t, remote)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "fairlead.yaml")
-	text := fmt.Sprintf("listen: %s\nadmin: %s\ndata: %s\nupstreams:\n  remote: {url: \"http://%s/mcp\"}\n  child: {command: %q, args: [-addr, \"\"]}\n", addr, admin, dir, remote, server)
+	// The suite tries a server with answers of the wrong form. A node passes answers on
+	// as they are: whether they fit is for the one who asked to say.
+	upstream := peers.Front(t, remote, wirecheck.Client, `"inputResponses":{"user_name":12345}`, `"inputResponses":null`)
+	text := fmt.Sprintf("listen: %s\nadmin: %s\ndata: %s\nupstreams:\n  remote: {url: \"http://%s/mcp\"}\n  child: {command: %q, args: [-addr, \"\"]}\n", addr, admin, dir, upstream, server)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	peers.Start(t, exec.Command(peers.Build(t, "cmd/fairlead"), "serve", "--config", config))
 	peers.WaitHTTP(t, "http://"+admin+"/startupz", http.StatusOK)
+	front := peers.Front(t, addr, wirecheck.Server)
 	for _, upstream := range []string{"remote", "child"} {
 		for _, revision := range []string{"2026-07-28", "2025-11-25"} {
 			t.Run(upstream+" "+revision, func(t *testing.T) {
-				suite(t, "node before a "+upstream, revision, "server", "--url", "http://"+addr+"/mcp/"+upstream)
+				suite(t, "node before a "+upstream, revision, "server", "--url", "http://"+front+"/mcp/"+upstream)
 			})
 		}
 	}

@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 	"github.com/fairlead-mcp/fairlead/test/internal/peers"
 )
@@ -22,7 +24,9 @@ func asked(t *testing.T, url, token, name string, era streamhttp.Era) *mcp.Clien
 	t.Helper()
 	opts := &mcp.ClientOptions{
 		OnElicit: func(_ context.Context, p *mcp.ElicitParams) (*mcp.ElicitResult, error) {
-			return &mcp.ElicitResult{Action: mcp.ElicitAccept, Content: mcp.Raw(fmt.Sprintf(`{"name":%q}`, name))}, nil
+			// The form's default of number is a fraction, which the schema of 2025-11-25
+			// does not know in answers, though its forms have numbers.
+			return &mcp.ElicitResult{Action: mcp.ElicitAccept, Content: mcp.Raw(fmt.Sprintf(`{"name":%q,"number":3}`, name))}, nil
 		},
 		OnSample: func(_ context.Context, p *mcp.SampleParams) (*mcp.SampleResult, error) {
 			return &mcp.SampleResult{SamplingMessage: mcp.SamplingMessage{Role: mcp.RoleAssistant, Content: []mcp.Content{mcp.Text("model of " + name)}}, Model: "m"}, nil
@@ -47,8 +51,13 @@ func TestOldServerAsksThroughANode(t *testing.T) {
 	for _, name := range []string{"alice", "bob"} {
 		text.WriteString(fmt.Sprintf("    - {name: %s, hash: \"sha256:%x\"}\n", name, sha256.Sum256([]byte("token-of-"+name))))
 	}
-	text.WriteString(fmt.Sprintf("upstreams:\n  everything: {command: %q, args: [%q], instances: principal}\n",
-		peers.Node(), peers.Script("@modelcontextprotocol/server-everything", "dist/index.js")))
+	command, args, env := peers.WrapChild(t, peers.Node(), peers.Script("@modelcontextprotocol/server-everything", "dist/index.js"))
+	upstream, err := json.Marshal(map[string]any{"command": command, "args": args, "env": env, "instances": "principal"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text.WriteString(fmt.Sprintf("upstreams:\n  everything: %s\n", upstream))
+	front := peers.Front(t, addr, wirecheck.Server)
 	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +67,7 @@ func TestOldServerAsksThroughANode(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, name := range []string{"alice", "bob"} {
 		for _, era := range []streamhttp.Era{streamhttp.EraModern, streamhttp.EraLegacy} {
-			c := asked(t, "http://"+addr+"/mcp", "token-of-"+name, name, era)
+			c := asked(t, "http://"+front+"/mcp", "token-of-"+name, name, era)
 			wg.Go(func() {
 				for range 3 {
 					for tool, args := range map[string]string{

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 	"github.com/fairlead-mcp/fairlead/test/internal/peers"
 )
@@ -34,18 +35,22 @@ func startNode(t *testing.T) *node {
 	if err := os.WriteFile(filepath.Join(n.files, "note.txt"), []byte("a note for the test"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	script := func(pkg string) []string {
-		return []string{peers.Script("@modelcontextprotocol/"+pkg, "dist/index.js")}
-	}
 	type server struct {
 		Command string            `json:"command"`
 		Args    []string          `json:"args"`
 		Env     map[string]string `json:"env,omitempty"`
 	}
+	official := func(pkg string, args ...string) (s server) {
+		args = append([]string{peers.Script("@modelcontextprotocol/"+pkg, "dist/index.js")}, args...)
+		s.Command, s.Args, s.Env = peers.WrapChild(t, peers.Node(), args...)
+		return s
+	}
+	memory := official("server-memory")
+	memory.Env["MEMORY_FILE_PATH"] = filepath.Join(t.TempDir(), "memory.jsonl")
 	config, err := json.Marshal(map[string]any{"mcpServers": map[string]server{
-		"everything": {Command: peers.Node(), Args: script("server-everything")},
-		"filesystem": {Command: peers.Node(), Args: append(script("server-filesystem"), n.files)},
-		"memory":     {Command: peers.Node(), Args: script("server-memory"), Env: map[string]string{"MEMORY_FILE_PATH": filepath.Join(t.TempDir(), "memory.jsonl")}},
+		"everything": official("server-everything"),
+		"filesystem": official("server-filesystem", n.files),
+		"memory":     memory,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +60,7 @@ func startNode(t *testing.T) *node {
 		t.Fatal(err)
 	}
 	addr, admin := peers.FreeAddr(t), peers.FreeAddr(t)
-	n.url, n.admin = "http://"+addr, "http://"+admin
+	n.url, n.admin = "http://"+peers.Front(t, addr, wirecheck.Server), "http://"+admin
 	peers.Start(t, exec.Command(n.bin, "serve", "--mcp-servers", path, "--yes", "--listen", addr, "--admin", admin, "--data", t.TempDir()))
 	peers.WaitHTTP(t, n.admin+"/readyz", http.StatusOK)
 	return n
