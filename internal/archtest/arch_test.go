@@ -46,6 +46,7 @@ var layers = []layer{
 	{"internal/health", "components, states, hysteresis, resources", nil, nil},
 	{"internal/adminapi", "types of the control API and its client", nil, []string{"github.com/go-json-experiment/json"}},
 	{"internal/daemon", "the only wiring: `New`, `Run`, `Stop`, a named teardown stack", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/adminapi", "internal/approval", "internal/config", "internal/gateway", "internal/health", "internal/secret", "internal/supervise", "internal/upstream"}, []string{"github.com/go-json-experiment/json", "golang.org/x/sync"}},
+	{"node", "options around `internal/daemon` for programs that bring their own `mcp.Server`", []string{"mcp", "internal/config", "internal/daemon"}, nil},
 	{"internal/cli", "command table, output as text and JSON, hints", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "mcp/oauth", "internal/adminapi", "internal/approval", "internal/config", "internal/daemon", "internal/secret"}, []string{"github.com/alecthomas/kong", "github.com/go-json-experiment/json"}},
 	{"cmd/fairlead", "main, three lines", []string{"internal/cli"}, nil},
 }
@@ -55,7 +56,9 @@ var library = []string{"mcp", "mcp/jsonrpc", "mcp/oauth", "mcp/stdio", "mcp/stre
 
 func lookup(pkg string) (layer, bool) {
 	switch {
-	case strings.HasPrefix(pkg, "examples/"), strings.HasPrefix(pkg, "test/"):
+	case strings.HasPrefix(pkg, "examples/"):
+		return layer{pkg: pkg, ours: append([]string{"node"}, library...), outside: []string{"github.com/go-json-experiment/json"}}, true
+	case strings.HasPrefix(pkg, "test/"):
 		return layer{pkg: pkg, ours: library, outside: []string{"github.com/go-json-experiment/json"}}, true
 	case pkg == "internal/archtest":
 		return layer{pkg: pkg}, true

@@ -63,7 +63,7 @@ Everything between the two edges is an mcp.Handler that answers one request of r
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", l.pkg, l.owns, list(l.ours), list(l.outside))
 	}
 	b.WriteString(`
-examples/ and the programs under test/ import the library only. Only internal/daemon wires; nothing registers itself.
+The programs under test/ import the library only, those under examples/ the library and node. Only internal/daemon wires; nothing registers itself.
 `)
 	return b.String()
 }

@@ -66,6 +66,14 @@ func validName(name string) bool {
 	return upstreamName.MatchString(name) && !strings.Contains(name, "__") && !strings.HasSuffix(name, "_")
 }
 
+// CheckName says what is wrong with the name of an upstream that stands in no file.
+func CheckName(name string) error {
+	if validName(name) {
+		return nil
+	}
+	return fmt.Errorf("%q cannot be the name of an upstream: write %q, up to 32 lower-case letters, digits, - and _, no __ and no _ at the end", name, cleanName(name))
+}
+
 // problems returns broken rules with paths that start at u.
 func (u *Upstream) problems() (out []problem) {
 	if !validName(u.Name) {

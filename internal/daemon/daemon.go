@@ -46,6 +46,8 @@ type Options struct {
 	ProbeTimeout time.Duration
 	// Lookup is the environment of the node, of which upstreams get a part. Nil means os.LookupEnv.
 	Lookup func(name string) (string, bool)
+	// Servers are compiled into the program. They stand before the config's upstreams.
+	Servers []Server
 }
 
 // Addresses are where a node listens.
@@ -62,6 +64,7 @@ type Daemon struct {
 	log       *slog.Logger
 	cert      *tls.Certificate // nil for plain HTTP
 	upstreams []*upstream.Upstream
+	critical  map[string]bool // upstream's name -> without it the node is not ready
 	gateway   *gateway.Gateway
 	front     *front
 	monitor   *health.Monitor
@@ -80,7 +83,7 @@ type Daemon struct {
 // New makes a node of a checked config; opts may be nil. It reads the TLS files,
 // and neither listens nor starts anything.
 func New(cfg *config.Config, opts *Options) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, started: time.Now(), stopping: make(chan struct{}), killed: make(chan struct{})}
+	d := &Daemon{cfg: cfg, started: time.Now(), critical: map[string]bool{}, stopping: make(chan struct{}), killed: make(chan struct{})}
 	if opts != nil {
 		d.opts = *opts
 	}
@@ -108,18 +111,27 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 		}
 		d.cert = &cert
 	}
+	if err := d.addServers(); err != nil {
+		return nil, err
+	}
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
-		d.upstreams = append(d.upstreams, upstream.New(u.Name, d.spec(u), &upstream.Options{
-			Logger: d.log, ClientName: "fairlead", ClientVersion: d.opts.Version,
-			Permit:  d.permit(u),
-			OnEvent: func(st upstream.Status) { d.monitor.Wake(upstreamPrefix + st.Name) },
-		}))
+		opts := d.upstreamOptions()
+		opts.Permit = d.permit(u)
+		d.upstreams = append(d.upstreams, upstream.New(u.Name, d.spec(u), opts))
+		d.critical[u.Name] = u.Critical
 	}
 	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls})
 	d.front = newFront(cfg, d.upstreams, d.gateway, d.log)
 	d.monitor = d.newMonitor()
 	return d, nil
+}
+
+func (d *Daemon) upstreamOptions() *upstream.Options {
+	return &upstream.Options{
+		Logger: d.log, ClientName: "fairlead", ClientVersion: d.opts.Version,
+		OnEvent: func(st upstream.Status) { d.monitor.Wake(upstreamPrefix + st.Name) },
+	}
 }
 
 // permit returns what decides whether the program of u may start.

@@ -33,7 +33,7 @@ func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gat
 		Limits:         jsonrpc.Limits{MaxBytes: int(cfg.Limits.Body)},
 		MaxSessions:    cfg.Limits.Sessions,
 		SessionTimeout: cfg.Limits.SessionIdle,
-		CallTimeout:    longest(cfg),
+		CallTimeout:    longest(cfg, upstreams),
 		OnPanic: func(method string, value any, stack []byte) {
 			log.Error("panic", "component", "gateway", "method", method, "value", fmt.Sprint(value), "stack", string(stack))
 		},
@@ -52,10 +52,10 @@ func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gat
 }
 
 // longest is the time after which a call of any upstream has ended.
-func longest(cfg *config.Config) time.Duration {
+func longest(cfg *config.Config, upstreams []*upstream.Upstream) time.Duration {
 	d := cfg.Limits.CallTimeout
-	for i := range cfg.Upstreams {
-		d = max(d, cfg.Upstreams[i].Timeout)
+	for _, u := range upstreams {
+		d = max(d, u.Spec().CallTimeout)
 	}
 	return d
 }

@@ -15,8 +15,8 @@ const upstreamPrefix = "upstream "
 // newMonitor watches the upstreams and the machine.
 func (d *Daemon) newMonitor() *health.Monitor {
 	var list []health.Component
-	for i, u := range d.upstreams {
-		list = append(list, health.Component{Name: upstreamPrefix + u.Name(), Critical: d.cfg.Upstreams[i].Critical, Check: u.Probe, Every: d.opts.ProbeEvery, Timeout: d.opts.ProbeTimeout})
+	for _, u := range d.upstreams {
+		list = append(list, health.Component{Name: upstreamPrefix + u.Name(), Critical: d.critical[u.Name()], Check: u.Probe, Every: d.opts.ProbeEvery, Timeout: d.opts.ProbeTimeout})
 	}
 	list = append(list, health.Resources(d.cfg.Data)...)
 	return health.New(list, &health.Options{OnChange: func(before health.State, now health.Status) {

@@ -46,9 +46,12 @@ type Spec struct {
 	StopTimeout time.Duration
 	// Instances says who shares a connection. Empty means InstancesAuto.
 	Instances Instances
-	// MaxConcurrent bounds the calls that run at the same time. Zero means 256.
+	// MaxConcurrent bounds the calls that run at the same time. Zero means DefaultMaxConcurrent.
 	MaxConcurrent int
 }
+
+// DefaultMaxConcurrent is the bound of the calls of one upstream that run at the same time.
+const DefaultMaxConcurrent = 256
 
 func (s Spec) withDefaults() Spec {
 	if s.Era == "" {
@@ -67,7 +70,7 @@ func (s Spec) withDefaults() Spec {
 		s.StopTimeout = 2 * time.Second
 	}
 	if s.MaxConcurrent == 0 {
-		s.MaxConcurrent = 256
+		s.MaxConcurrent = DefaultMaxConcurrent
 	}
 	return s
 }
