@@ -20,7 +20,7 @@ func shown(c *config.Config) map[string]any {
 		u := &c.Upstreams[i]
 		m := map[string]any{
 			"era": u.Era, "timeout": u.Timeout.String(), "start_timeout": u.StartTimeout.String(),
-			"tools": map[string]any{"allow": list(u.Tools.Allow), "deny": list(u.Tools.Deny)},
+			"tools": map[string]any{"allow": list(u.Tools.Allow), "deny": list(u.Tools.Deny)}, "labels": list(u.Labels),
 		}
 		if u.URL != "" {
 			m["url"], m["headers"] = u.URL, hidden(slices.Sorted(maps.Keys(u.Headers)))
@@ -42,7 +42,38 @@ func shown(c *config.Config) map[string]any {
 		},
 		"shutdown_grace": c.ShutdownGrace.String(),
 		"upstreams":      upstreams,
+		"virtual":        virtual(c.Virtual),
 	}
+}
+
+func virtual(servers []config.Virtual) map[string]any {
+	picks := func(list []config.Pick) []map[string]any {
+		out := []map[string]any{}
+		for _, p := range list {
+			m := map[string]any{"from": p.From}
+			for key, text := range map[string]string{"as": p.As, "prefix": p.Prefix, "title": p.Title, "description": p.Description} {
+				if text != "" {
+					m[key] = text
+				}
+			}
+			if len(p.Names) > 0 {
+				m["names"] = p.Names
+			}
+			if len(p.Defaults) > 0 {
+				m["defaults"] = p.Defaults
+			}
+			if len(p.Fixed) > 0 {
+				m["fixed"] = hidden(slices.Sorted(maps.Keys(p.Fixed)))
+			}
+			out = append(out, m)
+		}
+		return out
+	}
+	out := map[string]any{}
+	for _, v := range servers {
+		out[v.Name] = map[string]any{"instructions": v.Instructions, "tools": picks(v.Tools), "prompts": picks(v.Prompts), "resources": picks(v.Resources)}
+	}
+	return out
 }
 
 func list(s []string) []string { return append([]string{}, s...) }

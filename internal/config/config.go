@@ -31,6 +31,7 @@ type Config struct {
 	Limits         Limits
 	ShutdownGrace  time.Duration
 	Upstreams      []Upstream // in the order of the file, which decides collisions
+	Virtual        []Virtual
 }
 
 // Log says what is logged and how.
@@ -88,6 +89,7 @@ type Upstream struct {
 	Headers      map[string]secret.Text
 	Era          Era
 	Tools        Tools
+	Labels       []string
 	Timeout      time.Duration // of one call
 	StartTimeout time.Duration // until the upstream has answered its first request
 	Instances    string        // who shares a connection: auto, shared or principal

@@ -169,9 +169,21 @@ func (d *decoder) set(k *key, path string, n *node, t *target) {
 	case *[]string:
 		*field = d.texts(k, path, n)
 	case *map[string]secret.Text:
+		if k.form == formValues {
+			*field = map[string]secret.Text{}
+			d.values(k, path, n, func(name, value string) { (*field)[name] = secret.New(value) })
+			return
+		}
 		*field = d.secrets(k, path, n)
 	case *[]Token:
 		*field = d.tokens(k, path, n)
+	case *map[string]string:
+		*field = map[string]string{}
+		d.values(k, path, n, func(name, value string) { (*field)[name] = value })
+	case *[]Pick:
+		*field = d.picks(k, path, n)
+	case *[]Virtual:
+		*field = d.virtuals(k, path, n)
 	case *[]Upstream:
 		*field = d.upstreams(k, path, n)
 	default:
@@ -246,6 +258,9 @@ func shorten(s string) string {
 }
 
 func (d *decoder) texts(k *key, path string, n *node) (out []string) {
+	if k.form.single && n.scalar() {
+		n = &node{place: n.place, kind: list, items: []*node{n}}
+	}
 	if n.kind != list {
 		d.wrong(k, path, n, fmt.Sprintf("this is %s", n.kind))
 		return nil

@@ -12,26 +12,33 @@ import (
 // The forms. check returns the value as it is kept, or what is wrong with it.
 // A check never repeats the value in its message where the value may be a secret.
 var (
-	formText      = &form{"text", "a text", checkText}
-	formAddress   = &form{"host:port", "host:port, as in 127.0.0.1:8080", checkAddress}
-	formPath      = &form{"path", "a path", checkPath}
-	formFile      = &form{"path", "the path of a file", checkFile}
-	formWord      = &form{"word", "", nil}
-	formDuration  = &form{"duration", "a number with its unit, as in 500ms, 30s, 5m or 1h30m", nil}
-	formSize      = &form{"size", "a number with its unit, as in 512KiB or 4MiB", nil}
-	formCount     = &form{"number", "a whole number from 1", nil}
-	formBool      = &form{"true or false", "true or false", nil}
-	formHash      = &form{"hash", "\"sha256:\" and the 64 hex digits that this prints: printf %s \"$TOKEN\" | sha256sum", nil}
-	formCommand   = &form{"command", "the name or path of a program", checkCommand}
-	formURL       = &form{"URL", "a URL, as in https://mcp.example.com/mcp", checkURL}
-	formTexts     = &form{"list of texts", "a list, as in [\"-v\", \"/srv\"]", checkText}
-	formNames     = &form{"list of names", "a list of names, as in [HTTPS_PROXY]", checkEnvName}
-	formGlobs     = &form{"list of patterns", "a list of patterns, as in [\"read_*\"]", checkGlob}
-	formOrigins   = &form{"list of origins", "a list of origins, as in [\"https://app.example.com\"]", checkOrigin}
-	formEnv       = &form{"names and values", "NAME: value", checkEnvName}
-	formHeaders   = &form{"names and values", "Name: value", checkHeaderName}
-	formTokens    = &form{"list of tokens", "a list of {name: ..., hash: ...}", nil}
-	formUpstreams = &form{"upstreams by name", "NAME: {command: ...} or NAME: {url: ...}", nil}
+	formText          = &form{name: "text", write: "a text", check: checkText}
+	formAddress       = &form{name: "host:port", write: "host:port, as in 127.0.0.1:8080", check: checkAddress}
+	formPath          = &form{name: "path", write: "a path", check: checkPath}
+	formFile          = &form{name: "path", write: "the path of a file", check: checkFile}
+	formWord          = &form{name: "word", write: "", check: nil}
+	formDuration      = &form{name: "duration", write: "a number with its unit, as in 500ms, 30s, 5m or 1h30m", check: nil}
+	formSize          = &form{name: "size", write: "a number with its unit, as in 512KiB or 4MiB", check: nil}
+	formCount         = &form{name: "number", write: "a whole number from 1", check: nil}
+	formBool          = &form{name: "true or false", write: "true or false", check: nil}
+	formHash          = &form{name: "hash", write: "\"sha256:\" and the 64 hex digits that this prints: printf %s \"$TOKEN\" | sha256sum", check: nil}
+	formCommand       = &form{name: "command", write: "the name or path of a program", check: checkCommand}
+	formURL           = &form{name: "URL", write: "a URL, as in https://mcp.example.com/mcp", check: checkURL}
+	formTexts         = &form{name: "list of texts", write: "a list, as in [\"-v\", \"/srv\"]", check: checkText}
+	formNames         = &form{name: "list of names", write: "a list of names, as in [HTTPS_PROXY]", check: checkEnvName}
+	formGlobs         = &form{name: "list of patterns", write: "a list of patterns, as in [\"read_*\"]", check: checkGlob}
+	formOrigins       = &form{name: "list of origins", write: "a list of origins, as in [\"https://app.example.com\"]", check: checkOrigin}
+	formEnv           = &form{name: "names and values", write: "NAME: value", check: checkEnvName}
+	formHeaders       = &form{name: "names and values", write: "Name: value", check: checkHeaderName}
+	formTokens        = &form{name: "list of tokens", write: "a list of {name: ..., hash: ...}", check: nil}
+	formLabels        = &form{name: "list of words", write: "a list of words of lower-case letters, digits, - and _, as in [code]", check: checkLabel}
+	formFrom          = &form{name: "upstream, or list of them", write: "names of upstreams, patterns, or label:NAME", check: checkFrom, single: true}
+	formNamePatterns  = &form{name: "pattern, or list of them", write: "names or patterns, as in [\"read_*\"]", check: checkThing, single: true}
+	formValues        = &form{name: "arguments and values", write: "ARGUMENT: value"}
+	formPicks         = &form{name: "list of choices", write: "a list of {from: UPSTREAM, names: [...]}"}
+	formResourcePicks = &form{name: "list of choices", write: "a list of {from: UPSTREAM, names: [...]}"}
+	formVirtual       = &form{name: "servers by name", write: "NAME: {tools: [{from: UPSTREAM}]}"}
+	formUpstreams     = &form{name: "upstreams by name", write: "NAME: {command: ...} or NAME: {url: ...}", check: nil}
 )
 
 func checkText(_ *decoder, s string) (string, string) {
@@ -153,6 +160,34 @@ func checkGlob(_ *decoder, s string) (string, string) {
 		return "", "not a pattern: a name in which * stands for any text and ? for one character"
 	}
 	return s, ""
+}
+
+func checkLabel(_ *decoder, s string) (string, string) {
+	if !upstreamName.MatchString(s) {
+		return "", "not a label: up to 32 lower-case letters, digits, - and _"
+	}
+	return s, ""
+}
+
+func checkFrom(d *decoder, s string) (string, string) {
+	if label, ok := strings.CutPrefix(s, labelPrefix); ok {
+		if _, what := checkLabel(d, label); what != "" {
+			return "", what
+		}
+		return s, ""
+	}
+	if _, what := checkGlob(d, s); what != "" {
+		return "", "not the name of an upstream, a pattern, or label:NAME"
+	}
+	return s, ""
+}
+
+// checkThing takes any name, since an upstream may give any: only * and ? are special.
+func checkThing(d *decoder, s string) (string, string) {
+	if s == "" {
+		return "", "the name is empty"
+	}
+	return checkText(d, s)
 }
 
 func checkOrigin(_ *decoder, s string) (string, string) {

@@ -125,6 +125,9 @@ or as a number of bytes.
 	b.WriteString(table("", keys))
 	b.WriteString("\n## Keys of `auth.tokens[]`\n\n" + table("", tokenKeys))
 	b.WriteString("\n## Keys of `upstreams.NAME`\n\n" + table("", upstreamKeys))
+	b.WriteString("\n## Keys of `virtual.NAME`\n\n" + table("", virtualKeys))
+	b.WriteString("\n## Keys of `virtual.NAME.tools[]` and `virtual.NAME.prompts[]`\n\n" + table("", pickKeys))
+	b.WriteString("\nEntries of `virtual.NAME.resources[]` have `from` and `names`.\n")
 	b.WriteString(`
 ## Files of MCP clients
 
@@ -231,7 +234,22 @@ func (k *key) schema() map[string]any {
 		return pattern([]string{"boolean", "string", "null"}, `^(true|false)$`)
 	case formHash:
 		return pattern("string", `^sha256:[0-9A-Fa-f]{64}$`)
-	case formTexts, formNames, formGlobs, formOrigins:
+	case formFrom, formNamePatterns:
+		return map[string]any{"type": []string{"array", "string", "null"}, "items": map[string]any{"type": scalar[:3]}}
+	case formValues:
+		return map[string]any{"type": []string{"object", "null"}}
+	case formPicks, formResourcePicks:
+		item := objectSchema(pickKeys)
+		if k.form == formResourcePicks {
+			item = objectSchema(resourcePickKeys)
+		}
+		item["type"], item["required"] = "object", []string{"from"}
+		return list(item)
+	case formVirtual:
+		item := objectSchema(virtualKeys)
+		item["type"] = "object"
+		return byName(upstreamName.String(), item)
+	case formTexts, formNames, formGlobs, formOrigins, formLabels:
 		return list(map[string]any{"type": scalar[:3]})
 	case formEnv:
 		return byName(envName.String(), map[string]any{"type": scalar[:3]})

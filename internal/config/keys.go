@@ -5,6 +5,8 @@ type target struct {
 	config   *Config
 	token    *Token
 	upstream *Upstream
+	virtual  *Virtual
+	pick     *Pick
 }
 
 // key is one row: a key of the file, how it is written and what it means.
@@ -24,6 +26,8 @@ type form struct {
 	name  string // in docs
 	write string // in messages: "write ..."
 	check func(d *decoder, s string) (fixed, what string)
+	// single says that a list of one may be written without its brackets.
+	single bool
 }
 
 // keys are the keys at the top of the file.
@@ -109,6 +113,11 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.ShutdownGrace },
 	},
 	{
+		path: "virtual", form: formVirtual, example: "{reading: {tools: [{from: \"*\", names: [\"read_*\"]}]}}",
+		doc:   "Servers made of chosen things of the upstreams, by name. Each is at /mcp/NAME, beside the upstreams, and the names of both together are different.",
+		field: func(t *target) any { return &t.config.Virtual },
+	},
+	{
 		path: "upstreams", form: formUpstreams, example: "{files: {command: npx, args: [\"-y\", \"@modelcontextprotocol/server-filesystem@2025.8.21\", /srv/files]}}",
 		doc:   "The MCP servers behind this node, by name. A name has up to 32 lower-case letters, digits, - and _, starts with a letter or digit, does not end with _ and has no __ in it: tools are offered as NAME__tool.",
 		field: func(t *target) any { return &t.config.Upstreams },
@@ -180,6 +189,11 @@ var upstreamKeys = []key{
 		path: "tools.deny", form: formGlobs, example: "[\"*delete*\"]",
 		doc:   "Tools that are not offered, even when tools.allow has them.",
 		field: func(t *target) any { return &t.upstream.Tools.Deny },
+	},
+	{
+		path: "labels", form: formLabels, example: "[code]",
+		doc:   "Words by which virtual servers choose this upstream, as label:WORD.",
+		field: func(t *target) any { return &t.upstream.Labels },
 	},
 	{
 		path: "timeout", form: formDuration, defNote: "limits.call_timeout", example: "5m",

@@ -55,7 +55,7 @@ func (c *Config) problems() (out []problem) {
 			out = append(out, p)
 		}
 	}
-	return out
+	return append(out, c.virtualProblems()...)
 }
 
 var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)

@@ -130,7 +130,11 @@ func (d *Daemon) status() *adminapi.Status {
 		st.Endpoint, st.Admin = where.Endpoint, where.Admin
 	}
 	for _, h := range d.gateway.Hidden() {
-		st.Hidden = append(st.Hidden, fmt.Sprintf("%v %q of %s: %s", h.Kind, h.Name, h.Upstream, h.Reason))
+		where := ""
+		if h.Virtual != "" {
+			where = "/mcp/" + h.Virtual + ": "
+		}
+		st.Hidden = append(st.Hidden, fmt.Sprintf("%s%v %q of %s: %s", where, h.Kind, h.Name, h.Upstream, h.Reason))
 	}
 	for _, u := range d.upstreams {
 		st.Upstreams = append(st.Upstreams, d.upstream(u))

@@ -18,7 +18,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
 
-// front is the MCP listener: one endpoint for everything, and one for each upstream.
+// front is the MCP listener: one endpoint for everything, and one for each upstream and virtual server.
 type front struct {
 	tokens    tokens
 	endpoints map[string]*streamhttp.Handler // path -> endpoint
@@ -43,9 +43,9 @@ func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gat
 	}
 	f.endpoints["/mcp"] = streamhttp.NewHandler(g.Root(), opts)
 	f.sse = f.endpoints["/mcp"].SSE()
-	for _, u := range upstreams {
-		if one, ok := g.One(u.Name()); ok {
-			f.endpoints["/mcp/"+u.Name()] = streamhttp.NewHandler(one, opts)
+	for _, name := range g.Names() {
+		if one, ok := g.One(name); ok {
+			f.endpoints["/mcp/"+name] = streamhttp.NewHandler(one, opts)
 		}
 	}
 	return f

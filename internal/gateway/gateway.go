@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +31,9 @@ type Options struct {
 	Coalesce time.Duration
 	// MaxStreams bounds the open subscriptions. Zero means 10,000.
 	MaxStreams int
+	// Virtual are servers made of chosen things of the upstreams, beside [Gateway.One] and
+	// with names of their own.
+	Virtual []Virtual
 	// OnCall is told of each call that has ended. It must not block.
 	OnCall func(Trace)
 }
@@ -53,11 +58,12 @@ type Gateway struct {
 	stops      []func()
 }
 
-// scope is one server that the gateway shows: all upstreams, or one.
+// scope is one server that the gateway shows: all upstreams, one, or a virtual server.
 type scope struct {
 	g         *Gateway
 	upstreams []*upstream.Upstream
-	prefixed  bool // whether names carry the upstream's name
+	prefixed  bool     // whether names carry the upstream's name
+	virtual   *Virtual // nil for the others
 	hub       *hub
 
 	building sync.Mutex // held while a view is built, so that it is built once
@@ -99,39 +105,80 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 	g.retries = limit.NewBudget(retryShare, retryBurst)
 	g.history = newHistory()
 
-	g.root = newScope(g, upstreams, true)
+	g.root = newScope(&scope{g: g, upstreams: upstreams, prefixed: true})
 	for _, u := range upstreams {
-		if g.ones[u.Name()] != nil {
-			panic("gateway: two upstreams named " + u.Name())
+		g.addOne(u.Name(), &scope{g: g, upstreams: []*upstream.Upstream{u}})
+	}
+	for i := range g.opts.Virtual {
+		v := &g.opts.Virtual[i]
+		s := &scope{g: g, virtual: v}
+		for _, u := range upstreams {
+			if slices.ContainsFunc(slices.Concat(v.Tools, v.Prompts, v.Resources), func(p Pick) bool { return p.from(u) }) {
+				s.upstreams = append(s.upstreams, u)
+			}
 		}
-		one := newScope(g, []*upstream.Upstream{u}, false)
-		g.ones[u.Name()] = one
+		g.addOne(v.Name, s)
+	}
+	for _, u := range upstreams {
+		shown := []*scope{g.root}
+		for _, s := range g.ones {
+			if slices.Contains(s.upstreams, u) {
+				shown = append(shown, s)
+			}
+		}
 		g.stops = append(g.stops, u.Watch(func(c upstream.Change) {
-			one.hub.changed(u, c)
-			g.root.hub.changed(u, c)
+			for _, s := range shown {
+				s.hub.changed(u, c)
+			}
 		}))
 	}
 	return g
 }
 
-func newScope(g *Gateway, upstreams []*upstream.Upstream, prefixed bool) *scope {
-	s := &scope{g: g, upstreams: upstreams, prefixed: prefixed}
+func (g *Gateway) addOne(name string, s *scope) {
+	if g.ones[name] != nil {
+		panic("gateway: two servers named " + name)
+	}
+	g.ones[name] = newScope(s)
+}
+
+func newScope(s *scope) *scope {
 	s.hub = newHub(s)
 	return s
+}
+
+// alone reports whether the scope is one upstream as it is.
+func (s *scope) alone() bool { return !s.prefixed && s.virtual == nil }
+
+// name is that of the virtual server, or empty.
+func (s *scope) name() string {
+	if s.virtual == nil {
+		return ""
+	}
+	return s.virtual.Name
 }
 
 // Root returns the server that has everything of all upstreams.
 func (g *Gateway) Root() mcp.Handler { return g.root }
 
-// One returns the server that is one upstream under its own names.
+// One returns the server that is one upstream under its own names, or a virtual one.
 func (g *Gateway) One(name string) (mcp.Handler, bool) {
 	s, ok := g.ones[name]
 	return s, ok
 }
 
+// Names lists the servers that One returns, sorted.
+func (g *Gateway) Names() []string { return slices.Sorted(maps.Keys(g.ones)) }
+
 // Hidden lists what collides with something of an earlier upstream or is
-// otherwise not offered by Root, in config order.
-func (g *Gateway) Hidden() []Hidden { return g.root.current().hidden }
+// otherwise not offered by Root, in config order, and then the same of the virtual servers.
+func (g *Gateway) Hidden() []Hidden {
+	hidden := slices.Clone(g.root.current().hidden)
+	for i := range g.opts.Virtual {
+		hidden = append(hidden, g.ones[g.opts.Virtual[i].Name].current().hidden...)
+	}
+	return hidden
+}
 
 // Missing names the upstreams that have never been listed, in config order.
 func (g *Gateway) Missing() []string { return g.root.missing() }
@@ -168,7 +215,7 @@ func (s *scope) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mc
 		}
 		return s.call(ctx, req, sink)
 	case mcp.MethodListSkills, mcp.MethodGetSkill, mcp.MethodReadDirectory:
-		if !s.prefixed { // beside others, a skill's files are resources like any
+		if s.alone() { // beside others, a skill's files are resources like any
 			return s.call(ctx, req, sink)
 		}
 	case mcp.MethodListen:
@@ -186,7 +233,7 @@ func (s *scope) current() *view {
 	defer s.building.Unlock()
 	v := s.view.Load()
 	if v == nil || !v.fresh(s.upstreams) {
-		v = buildView(s.upstreams, s.prefixed, s.g.opts.PageSize)
+		v = buildView(s)
 		s.view.Store(v)
 	}
 	return v

@@ -139,6 +139,9 @@ func filterURIs(filter []byte) ([]string, error) {
 
 // offers reports whether changes of a list can be told.
 func (h *hub) offers(capability string) bool {
+	if v := h.scope.virtual; v != nil {
+		return v.has(capability)
+	}
 	if h.scope.prefixed {
 		return true // as the capabilities of Root say
 	}
@@ -149,7 +152,7 @@ func (h *hub) offers(capability string) bool {
 // subscribe asks the owner of a resource for its updates.
 func (h *hub) subscribe(s *sub, uri string) bool {
 	u := h.scope.upstreams[0]
-	if h.scope.prefixed {
+	if !h.scope.alone() {
 		if u = h.scope.current().owner(uri); u == nil {
 			return false
 		}

@@ -55,7 +55,7 @@ func (s *scope) ours(body []byte, missing []string) mcp.Result {
 
 // info returns the serverInfo of the scope: the node's, or that of the one upstream.
 func (s *scope) info() []byte {
-	if s.prefixed {
+	if !s.alone() {
 		return s.g.serverInfo
 	}
 	if c := s.upstreams[0].Catalogue(); c != nil {
@@ -78,10 +78,10 @@ func (s *scope) discover(ctx context.Context, tasks bool) (mcp.Result, error) {
 
 	var instructions string
 	var missing []string
-	if s.prefixed {
+	if !s.alone() {
 		s.await(ctx)
 		missing = s.missing()
-		members = append(members, jsonrpc.Member{Key: "capabilities", Value: allCapabilities(tasks)})
+		members = append(members, jsonrpc.Member{Key: "capabilities", Value: s.allCapabilities(tasks)})
 		instructions = s.instructions()
 	} else {
 		u := s.upstreams[0]
@@ -108,12 +108,22 @@ func (s *scope) discover(ctx context.Context, tasks bool) (mcp.Result, error) {
 // what passes through as it is: the pages of apps are resources.
 const superset = `{"completions":{},"extensions":{"` + mcp.ExtensionApps + `":{"mimeTypes":["` + mcp.AppMIMEType + `"]}},"logging":{},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}}`
 
-func allCapabilities(tasks bool) []byte {
-	if !tasks {
-		return []byte(superset)
+func (s *scope) allCapabilities(tasks bool) []byte {
+	all := []byte(superset)
+	if s.virtual != nil { // what it chooses from is in its config, so this too stays true
+		var edits []jsonrpc.Member
+		for _, capability := range []string{"completions", "prompts", "resources", "tools"} {
+			if !s.virtual.has(capability) {
+				edits = append(edits, jsonrpc.Member{Key: capability})
+			}
+		}
+		all = jsonrpc.Splice(nil, all, edits...)
 	}
-	ext := jsonrpc.Get([]byte(superset), "extensions")
-	return jsonrpc.Splice(nil, []byte(superset), jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt, Value: []byte(`{}`)})})
+	if !tasks {
+		return all
+	}
+	ext := jsonrpc.Get(all, "extensions")
+	return jsonrpc.Splice(nil, all, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt, Value: []byte(`{}`)})})
 }
 
 // oneCapabilities are an upstream's own, with the changes of lists that the
@@ -134,6 +144,9 @@ func oneCapabilities(raw []byte, tasks bool) []byte {
 
 // instructions joins those of the upstreams, each under its name.
 func (s *scope) instructions() string {
+	if s.virtual != nil && s.virtual.Instructions != "" {
+		return s.virtual.Instructions
+	}
 	var b strings.Builder
 	for _, u := range s.upstreams {
 		c := u.Catalogue()
@@ -143,7 +156,11 @@ func (s *scope) instructions() string {
 		if b.Len() > 0 {
 			b.WriteString("\n\n")
 		}
-		b.WriteString("## " + u.Name() + "\n\nNames of this upstream begin with " + u.Name() + separator + ".\n\n" + strings.TrimSpace(c.Instructions))
+		b.WriteString("## " + u.Name() + "\n\n")
+		if s.prefixed {
+			b.WriteString("Names of this upstream begin with " + u.Name() + separator + ".\n\n")
+		}
+		b.WriteString(strings.TrimSpace(c.Instructions))
 	}
 	return b.String()
 }

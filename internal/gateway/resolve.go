@@ -56,10 +56,7 @@ func (c *call) resolveName(ctx context.Context, kind upstream.Kind, name string)
 		return "listed", nil
 	}
 	for _, u := range s.upstreams {
-		own, ok := name, true
-		if s.prefixed {
-			own, ok = strings.CutPrefix(name, u.Name()+separator)
-		}
+		own, ok := s.own(u, kind, name)
 		if !ok || u.Catalogue() != nil {
 			continue
 		}
@@ -79,11 +76,22 @@ func (c *call) resolveName(ctx context.Context, kind upstream.Kind, name string)
 	return "not listed", c.unknown()
 }
 
+// own returns what u would call something that the scope has under name.
+func (s *scope) own(u *upstream.Upstream, kind upstream.Kind, name string) (own string, ok bool) {
+	switch {
+	case s.virtual != nil:
+		return s.virtual.own(u, kind, name)
+	case s.prefixed:
+		return strings.CutPrefix(name, u.Name()+separator)
+	}
+	return name, true
+}
+
 // resolveURI finds who has a resource. Not every resource is listed: a tool may
 // have answered with a link to one. Such a URI is asked for in config order.
 func (c *call) resolveURI(ctx context.Context, uri string) (rule string, err error) {
 	s := c.scope
-	if !s.prefixed {
+	if s.alone() {
 		c.target = &target{upstream: s.upstreams[0], name: uri, allowed: true, rule: "no rules for resources"}
 		return "only upstream", nil
 	}
@@ -97,12 +105,12 @@ func (c *call) resolveURI(ctx context.Context, uri string) (rule string, err err
 		return "listed or matched by a template", nil
 	}
 	for _, u := range s.upstreams {
-		if cat := u.Catalogue(); cat != nil && cat.Has("resources") && u.Status().State == upstream.Ready {
+		if cat := u.Catalogue(); cat != nil && cat.Has("resources") && s.unlisted(u, uri) && u.Status().State == upstream.Ready {
 			c.try = append(c.try, &target{upstream: u, name: uri, allowed: true, rule: "no rules for resources"})
 		}
 	}
 	if len(c.try) == 0 {
-		return "no upstream has resources", c.unknown()
+		return "nobody to ask for it", c.unknown()
 	}
 	return "not listed, asked in config order", nil
 }
@@ -143,6 +151,10 @@ func (c *call) resolveRef(ctx context.Context) (rule string, err error) {
 func (c *call) writeName(t *target) {
 	if c.out.Name = t.name; t.name != c.req.Name {
 		c.out.Params = jsonrpc.Splice(nil, c.out.Params, jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, t.name)})
+	}
+	if t.args != nil {
+		c.out.Arguments = t.args.put(c.req.Arguments)
+		c.out.Params = jsonrpc.Splice(nil, c.out.Params, jsonrpc.Member{Key: "arguments", Value: c.out.Arguments})
 	}
 }
 

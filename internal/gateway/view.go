@@ -15,6 +15,7 @@ import (
 // Hidden is something of an upstream that the gateway does not offer.
 type Hidden struct {
 	Kind     upstream.Kind
+	Virtual  string // the virtual server that does not offer it; empty for Root
 	Upstream string
 	Name     string // the upstream's own name for it
 	Reason   string
@@ -32,9 +33,10 @@ type view struct {
 // target is one thing that can be called.
 type target struct {
 	upstream *upstream.Upstream
-	name     string // the upstream's own name for it
-	allowed  bool   // a tool that is not is in no list, and calls of it are answered as if it did not exist
-	rule     string // why it is or is not allowed
+	name     string     // the upstream's own name for it
+	allowed  bool       // a tool that is not is in no list, and calls of it are answered as if it did not exist
+	rule     string     // why it is or is not allowed
+	args     *arguments // what a virtual server gives for its callers; mostly nil
 	// headers compiles the tool's mirrored parameters when they are first needed.
 	headers func() (*mcp.HeaderParams, error)
 	// repeatable says that to call it twice is to call it once: a tool that says so of itself.
@@ -55,58 +57,78 @@ type list struct {
 // maxPageBytes bounds a page, so that a list of huge schemas does not become one huge message.
 const maxPageBytes = 4 << 20
 
-// buildView merges the catalogues. Earlier upstreams win.
-func buildView(upstreams []*upstream.Upstream, prefixed bool, pageSize int) *view {
+// buildView merges what the upstreams of a scope offer. Earlier offers win.
+func buildView(s *scope) *view {
 	v := &view{targets: make(map[upstream.Kind]map[string]*target), lists: make(map[upstream.Kind]*list)}
-	for _, u := range upstreams {
+	for _, u := range s.upstreams {
 		v.built = append(v.built, u.Catalogue())
 	}
 	for _, kind := range upstream.Kinds() {
-		targets := make(map[string]*target)
+		v.targets[kind] = make(map[string]*target)
 		var items [][]byte
-		for i, u := range upstreams {
-			if v.built[i] == nil {
-				continue
-			}
-			for _, item := range v.built[i].Items(kind) {
-				name, raw := item.Name, item.Raw
-				rule, allowed := "", true
-				if kind == upstream.Tools {
-					rule, allowed = u.Allows(item.Name)
-				}
-				if prefixed && (kind == upstream.Tools || kind == upstream.Prompts) {
-					name = exposed(u.Name(), item.Name)
-					raw = jsonrpc.Splice(nil, raw, jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, name)})
-				}
-				if winner, taken := targets[name]; taken && (winner.allowed || !allowed) {
-					v.hide(kind, u, item.Name, "the same is offered by "+winner.upstream.Name())
-					continue
-				}
-				t := &target{upstream: u, name: item.Name, rule: rule, allowed: allowed}
-				switch kind {
-				case upstream.Tools:
-					schema := jsonrpc.Get(item.Raw, "inputSchema")
-					t.repeatable = repeatable(item.Raw)
-					t.headers = sync.OnceValues(func() (*mcp.HeaderParams, error) { return mcp.CompileHeaderParams(schema) })
-				case upstream.Templates:
-					if compiled := compileTemplate(item.Name); compiled != nil {
-						v.templates = append(v.templates, ownedTemplate{compiled, u})
-					} else {
-						v.hide(kind, u, item.Name, "not a URI template")
-						continue
-					}
-				}
-				targets[name] = t
-				if allowed {
-					items = append(items, raw)
-				}
+		for _, o := range s.offers(v, kind) {
+			if why := v.add(kind, &o); why != "" {
+				v.hidden = append(v.hidden, Hidden{Kind: kind, Virtual: s.name(), Upstream: o.upstream.Name(), Name: o.item.Name, Reason: why})
+			} else if v.targets[kind][o.name].allowed {
+				items = append(items, o.raw)
 			}
 		}
-		v.targets[kind] = targets
-		v.lists[kind] = newList(kind, items, pageSize)
+		v.lists[kind] = newList(kind, items, s.g.opts.PageSize)
+	}
+	if s.virtual != nil {
+		s.barren(v)
 	}
 	slices.SortStableFunc(v.templates, func(a, b ownedTemplate) int { return b.literals - a.literals })
 	return v
+}
+
+// offers lists what a scope would show of a kind, in order of precedence.
+func (s *scope) offers(v *view, kind upstream.Kind) (offers []offer) {
+	if s.virtual != nil {
+		return s.chosen(v, kind)
+	}
+	for i, u := range s.upstreams {
+		if v.built[i] == nil {
+			continue
+		}
+		for _, item := range v.built[i].Items(kind) {
+			o := offer{upstream: u, item: item, name: item.Name, raw: item.Raw}
+			if s.prefixed && (kind == upstream.Tools || kind == upstream.Prompts) {
+				o.name = exposed(u.Name(), item.Name)
+				o.raw = jsonrpc.Splice(nil, item.Raw, jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, o.name)})
+			}
+			offers = append(offers, o)
+		}
+	}
+	return offers
+}
+
+// add makes a target of an offer, or says why it is hidden.
+func (v *view) add(kind upstream.Kind, o *offer) (hidden string) {
+	t := &target{upstream: o.upstream, name: o.item.Name, args: o.args, allowed: true}
+	if kind == upstream.Tools {
+		t.rule, t.allowed = o.upstream.Allows(o.item.Name)
+	}
+	if winner, taken := v.targets[kind][o.name]; taken && (winner.allowed || !t.allowed) {
+		return "the same is offered by " + winner.upstream.Name()
+	}
+	if o.problem != "" {
+		return o.problem
+	}
+	switch kind {
+	case upstream.Tools:
+		schema := jsonrpc.Get(o.raw, "inputSchema")
+		t.repeatable = repeatable(o.item.Raw)
+		t.headers = sync.OnceValues(func() (*mcp.HeaderParams, error) { return mcp.CompileHeaderParams(schema) })
+	case upstream.Templates:
+		compiled := compileTemplate(o.item.Name)
+		if compiled == nil {
+			return "not a URI template"
+		}
+		v.templates = append(v.templates, ownedTemplate{compiled, o.upstream})
+	}
+	v.targets[kind][o.name] = t
+	return ""
 }
 
 // repeatable reports whether a tool says that to call it twice is to call it once.
@@ -116,10 +138,6 @@ func repeatable(tool []byte) bool {
 		return false
 	}
 	return string(jsonrpc.Get(hints, "idempotentHint")) == "true" || string(jsonrpc.Get(hints, "readOnlyHint")) == "true"
-}
-
-func (v *view) hide(kind upstream.Kind, u *upstream.Upstream, name, reason string) {
-	v.hidden = append(v.hidden, Hidden{Kind: kind, Upstream: u.Name(), Name: name, Reason: reason})
 }
 
 // fresh reports whether the upstreams still offer what the view was made of.

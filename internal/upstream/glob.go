@@ -1,8 +1,8 @@
 package upstream
 
-// match reports whether a pattern matches a name: * stands for any text, ? for
+// Match reports whether a pattern matches a name: * stands for any text, ? for
 // one character, everything else for itself. There are no invalid patterns.
-func match(pattern, name string) bool {
+func Match(pattern, name string) bool {
 	p, n := []rune(pattern), []rune(name)
 	i, j := 0, 0
 	star, mark := -1, 0 // the last *, and where in n the text that it stands for ends so far

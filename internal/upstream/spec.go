@@ -78,7 +78,7 @@ func (s Spec) withDefaults() Spec {
 // allows returns the rule that decides over a tool, and the decision.
 func (s *Spec) allows(tool string) (rule string, ok bool) {
 	for _, p := range s.Deny {
-		if match(p, tool) {
+		if Match(p, tool) {
 			return "deny " + p, false
 		}
 	}
@@ -86,7 +86,7 @@ func (s *Spec) allows(tool string) (rule string, ok bool) {
 		return "allow all", true
 	}
 	for _, p := range s.Allow {
-		if match(p, tool) {
+		if Match(p, tool) {
 			return "allow " + p, true
 		}
 	}
