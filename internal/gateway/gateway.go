@@ -53,6 +53,7 @@ type Gateway struct {
 	admitted   counter
 	retries    *limit.Budget
 	history    *history
+	patience   patience
 	root       *scope
 	ones       map[string]*scope
 	stops      []func()
@@ -249,23 +250,65 @@ func (s *scope) missing() []string {
 	return names
 }
 
-// await gives upstreams that have just been started some time. Those of which an
-// attempt has failed get none, or each list would take that long.
+func (s *scope) stale() []string {
+	var names []string
+	for _, u := range s.upstreams {
+		if u.Stale() {
+			names = append(names, u.Name())
+		}
+	}
+	return names
+}
+
+// await gives upstreams that have never been listed ListWait, counted once from when
+// they were first waited for: a slow one delays the first lists and no others. Those
+// of which an attempt has failed get none.
 func (s *scope) await(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.g.opts.ListWait)
-	defer cancel()
+	type wait struct {
+		u     *upstream.Upstream
+		until time.Time
+	}
+	var waits []wait // for all of them at the same time
 	for _, u := range s.upstreams {
 		if u.Catalogue() != nil {
 			continue
 		}
 		u.Wake()
-		if u.Status().State != upstream.Starting {
-			continue
-		}
-		select {
-		case <-u.Listed():
-		case <-ctx.Done():
-			return
+		if u.Status().State == upstream.Starting {
+			waits = append(waits, wait{u, s.g.patience.until(u, s.g.opts.ListWait)})
 		}
 	}
+	for _, w := range waits {
+		left := time.Until(w.until)
+		if left <= 0 {
+			continue
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-w.u.Listed():
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// patience remembers until when lists wait for an upstream.
+type patience struct {
+	mu   sync.Mutex
+	ends map[*upstream.Upstream]time.Time
+}
+
+func (p *patience) until(u *upstream.Upstream, wait time.Duration) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	end, ok := p.ends[u]
+	if !ok {
+		if p.ends == nil {
+			p.ends = make(map[*upstream.Upstream]time.Time)
+		}
+		end = time.Now().Add(wait)
+		p.ends[u] = end
+	}
+	return end
 }

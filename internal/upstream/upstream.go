@@ -74,6 +74,8 @@ type Upstream struct {
 	moved    chan struct{} // closed and replaced when state or link change
 	attempts int           // attempts that ended without having been ready
 	reached  bool          // the current attempt has been ready
+	looked   time.Time     // when everything was last listed
+	behind   bool          // the last attempt to list something failed
 	listed   chan struct{} // closed with the first catalogue
 	calls    int           // running
 	watched  map[string]int
@@ -350,6 +352,7 @@ func (u *Upstream) connected(l *link, c *Catalogue) {
 	var last *Catalogue
 	u.update(func() {
 		last = u.catalogue.Swap(c)
+		u.looked, u.behind = time.Now(), false
 		u.link = l
 		u.reached = true
 		u.to(Ready)
