@@ -97,6 +97,9 @@ func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 			break
 		}
 	}
+	if s.tooLate(err) {
+		return mcp.Result{}, err // not the end of the call, so nothing to remember
+	}
 	switch {
 	case c.asked != nil:
 		trace.Upstream = c.asked.Name()

@@ -25,6 +25,10 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 	if req.Method == mcp.MethodListen {
 		return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
 	}
+	if err := u.begin(); err != nil {
+		return mcp.Result{}, err
+	}
+	defer u.end()
 	if !u.enter() {
 		return mcp.Result{}, &Failure{Class: Overloaded, Upstream: u.name, RetryAfter: retryHint, RetrySafe: true}
 	}
@@ -126,6 +130,9 @@ func (u *Upstream) acquire(ctx context.Context) (*link, error) {
 			timer = time.NewTimer(u.spec.StartTimeout)
 			defer timer.Stop()
 			late = timer.C
+		}
+		if err := u.retired(); err != nil {
+			return nil, err
 		}
 		delay := u.keeper.Wake()
 		if state == Stopped || attempts != first || (state == Failed && delay > 0) {

@@ -41,6 +41,8 @@ type Status struct {
 	Tools     int         // number of tools listed
 	Instances int         // connections of single callers
 	Listed    bool        // the catalogue is known, though maybe from an earlier connection
+	Drained   bool        // takes no new calls
+	Running   int         // calls, those that wait for the connection included
 }
 
 // Change is something about an upstream that its watchers may want to pass on.
@@ -78,6 +80,7 @@ type Upstream struct {
 	behind   bool          // the last attempt to list something failed
 	listed   chan struct{} // closed with the first catalogue
 	calls    int           // running
+	draining draining
 	watched  map[string]int
 	watching chan struct{} // closed and replaced when the keys of watched change
 	wishes   int           // counts those changes
@@ -171,7 +174,7 @@ func (u *Upstream) Status() Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	st := u.status
-	st.Instances = n
+	st.Instances, st.Running = n, u.draining.running
 	return st
 }
 
@@ -183,8 +186,10 @@ func (u *Upstream) Catalogue() *Catalogue { return u.catalogue.Load() }
 func (u *Upstream) Listed() <-chan struct{} { return u.listed }
 
 // Restart ends the connection, and a child with it, and opens another at once. Calls
-// that run end as they do when a connection is lost.
+// that run end as they do when a connection is lost. One that was drained takes
+// calls again.
 func (u *Upstream) Restart() {
+	u.Undrain()
 	u.mu.Lock()
 	l := u.link
 	u.mu.Unlock()
