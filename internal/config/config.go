@@ -29,6 +29,7 @@ type Config struct {
 	Auth           Auth
 	AllowedOrigins []string
 	Limits         Limits
+	ShutdownDelay  time.Duration // from not ready to no more connections
 	ShutdownGrace  time.Duration
 	Upstreams      []Upstream // in the order of the file, which decides collisions
 	Virtual        []Virtual
