@@ -65,6 +65,7 @@ type Limits struct {
 	SessionIdle time.Duration // after which a session ends
 	CallTimeout time.Duration // of a call, from accept to result
 	MaxCalls    int           // in flight at one time
+	Cache       ByteSize      // of results that are kept
 }
 
 // Era says which revisions an upstream is spoken to in.

@@ -108,6 +108,11 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.Limits.MaxCalls },
 	},
 	{
+		path: "limits.cache", form: formSize, def: "16MiB", example: "16MiB",
+		doc:   "Memory for contents of resources that are kept for as long as their server says (ttlMs, cacheScope). 1B keeps none.",
+		field: func(t *target) any { return &t.config.Limits.Cache },
+	},
+	{
 		path: "shutdown_delay", form: formDuration, defNote: "none", example: "5s",
 		doc:   "Time between the moment when /readyz says that the node stops and the one when it takes no more connections, for a balancer to notice. Calls are answered meanwhile.",
 		field: func(t *target) any { return &t.config.ShutdownDelay },

@@ -31,6 +31,9 @@ type Options struct {
 	Coalesce time.Duration
 	// MaxStreams bounds the open subscriptions. Zero means 10,000.
 	MaxStreams int
+	// CacheBytes bounds the results that are kept for as long as their hints say. Zero
+	// means 16 MiB.
+	CacheBytes int64
 	// Virtual are servers made of chosen things of the upstreams, beside [Gateway.One] and
 	// with names of their own.
 	Virtual []Virtual
@@ -53,6 +56,7 @@ type Gateway struct {
 	retries    *limit.Budget
 	history    *history
 	patience   patience
+	cache      *cache
 	root       *door
 	shape      atomic.Pointer[shape]
 
@@ -108,6 +112,10 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 	g.admitted.max = g.opts.MaxCalls
 	g.retries = limit.NewBudget(retryShare, retryBurst)
 	g.history = newHistory()
+	if g.opts.CacheBytes == 0 {
+		g.opts.CacheBytes = 16 << 20
+	}
+	g.cache = newCache(g.opts.CacheBytes)
 
 	g.root = newDoor(&scope{g: g, prefixed: true})
 	g.shape.Store(&shape{})

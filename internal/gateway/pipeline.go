@@ -45,6 +45,7 @@ func stages() []stage {
 		{"authorise", authorise},   // may the caller have it
 		{"parameters", parameters}, // do mirrored headers say the same as the body
 		{"admit", admit},           // is there room
+		{"cache", lookup},          // is there a fresh answer
 		{"attempt", attempt},       // ask the upstream, by the deadline
 	}
 }
@@ -64,15 +65,17 @@ type call struct {
 	req   *mcp.Request
 	sink  mcp.Sink
 
-	target  *target            // set by resolve: who is asked
-	try     []*target          // set by resolve instead, for a URI that nobody lists: who is asked in turn
-	unknown func() error       // set by resolve: the answer if there is no such thing, or it is not for this caller
-	out     *mcp.Request       // set by resolve: the request as the upstream gets it, but for the name
-	name    func(t *target)    // set by resolve: writes the upstream's name into out
-	after   []func()           // undone when the call has ended
-	result  mcp.Result         // set by attempt
-	asked   *upstream.Upstream // set by attempt: who answered
-	told    atomic.Bool        // the caller has got a notification
+	target   *target            // set by resolve: who is asked
+	try      []*target          // set by resolve instead, for a URI that nobody lists: who is asked in turn
+	unknown  func() error       // set by resolve: the answer if there is no such thing, or it is not for this caller
+	out      *mcp.Request       // set by resolve: the request as the upstream gets it, but for the name
+	name     func(t *target)    // set by resolve: writes the upstream's name into out
+	after    []func()           // undone when the call has ended
+	result   mcp.Result         // set by attempt, or by cache
+	answered bool               // set by cache: there is nothing left to do
+	keep     func(mcp.Result)   // set by cache: takes the result
+	asked    *upstream.Upstream // set by attempt: who answered
+	told     atomic.Bool        // the caller has got a notification
 }
 
 // call passes a request through the stages.
@@ -93,12 +96,15 @@ func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 		now := time.Now()
 		trace.Decisions = append(trace.Decisions, Decision{Stage: st.name, Rule: rule, OK: err == nil, Took: now.Sub(last)})
 		last = now
-		if err != nil {
+		if err != nil || c.answered {
 			break
 		}
 	}
 	if s.tooLate(err) {
 		return mcp.Result{}, err // not the end of the call, so nothing to remember
+	}
+	if err == nil && c.keep != nil {
+		c.keep(c.result)
 	}
 	switch {
 	case c.asked != nil:

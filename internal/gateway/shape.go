@@ -139,6 +139,7 @@ func (g *Gateway) watch(upstreams []*upstream.Upstream) {
 	for _, u := range upstreams {
 		if g.watches[u] == nil {
 			g.watches[u] = u.Watch(func(c upstream.Change) {
+				g.cache.changed(u, c) // before others are told, who may then ask
 				for _, d := range g.shape.Load().showing[u] {
 					d.hub.changed(u, c)
 				}
@@ -154,6 +155,7 @@ func (g *Gateway) unwatch(keep []*upstream.Upstream) {
 			stop()
 			delete(g.watches, u)
 			g.patience.forget(u)
+			g.cache.forget(u)
 		}
 	}
 }
