@@ -39,6 +39,7 @@ var layers = []layer{
 	{"internal/secret", "values that never print", nil, nil},
 	{"internal/config", "file to validated values, every key documented, `mcpServers` import; no behaviour", []string{"internal/secret"}, []string{"github.com/goccy/go-yaml"}},
 	{"internal/approval", "commands that a person has approved", []string{"internal/config", "internal/secret"}, nil},
+	{"internal/state", "durable small state: values with compare and set, watches, logs", nil, []string{"go.etcd.io/bbolt"}},
 	{"internal/supervise", "restart policy, back-off, service tree, its events; knows nothing of MCP", nil, []string{"github.com/thejerf/suture/v4"}},
 	{"internal/limit", "circuit breakers and budgets; knows nothing of MCP", nil, []string{"github.com/sony/gobreaker/v2"}},
 	{"internal/upstream", "one upstream's life: connect, era, catalogue, calls, breakers", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/limit", "internal/supervise"}, nil},
