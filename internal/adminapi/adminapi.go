@@ -81,8 +81,18 @@ type Upstream struct {
 	Version   string    `json:"protocolVersion,omitzero"` // empty until the first connection
 	Tools     int       `json:"tools"`
 	Instances int       `json:"instances"` // connections of single callers
+	Load      Load      `json:"load"`
 	Breaker   Breaker   `json:"breaker"`
 	Endpoint  string    `json:"endpoint"` // URL of /mcp/NAME
+}
+
+// Load is what an upstream has to do.
+type Load struct {
+	Running int    `json:"running"` // calls
+	Max     int    `json:"max"`     // that may run at one time
+	Queued  int    `json:"queued"`  // calls that wait for one of them to end
+	Queue   int    `json:"queue"`   // that may wait
+	Refused uint64 `json:"refused"` // calls, since the start
 }
 
 // Breaker is the circuit breaker of an upstream.

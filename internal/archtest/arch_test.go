@@ -41,7 +41,7 @@ var layers = []layer{
 	{"internal/approval", "commands that a person has approved", []string{"internal/config", "internal/secret"}, nil},
 	{"internal/state", "durable small state: values with compare and set, watches, logs", nil, []string{"go.etcd.io/bbolt"}},
 	{"internal/supervise", "restart policy, back-off, service tree, its events; knows nothing of MCP", nil, []string{"github.com/thejerf/suture/v4"}},
-	{"internal/limit", "circuit breakers and budgets; knows nothing of MCP", nil, []string{"github.com/sony/gobreaker/v2"}},
+	{"internal/limit", "circuit breakers, bulkheads and budgets; knows nothing of MCP", nil, []string{"github.com/sony/gobreaker/v2"}},
 	{"internal/upstream", "one upstream's life: connect, era, catalogue, calls, breakers", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/limit", "internal/supervise"}, nil},
 	{"internal/gateway", "many upstreams as one server: names, lists, subscriptions, the pipeline list", []string{"mcp", "mcp/jsonrpc", "internal/limit", "internal/upstream"}, nil},
 	{"internal/health", "components, states, hysteresis, resources", nil, nil},

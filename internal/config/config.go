@@ -29,7 +29,6 @@ type Config struct {
 	Auth           Auth
 	AllowedOrigins []string
 	Limits         Limits
-	ShutdownDelay  time.Duration // from not ready to no more connections
 	ShutdownGrace  time.Duration
 	Upstreams      []Upstream // in the order of the file, which decides collisions
 	Virtual        []Virtual
@@ -65,7 +64,6 @@ type Limits struct {
 	SessionIdle time.Duration // after which a session ends
 	CallTimeout time.Duration // of a call, from accept to result
 	MaxCalls    int           // in flight at one time
-	Cache       ByteSize      // of results that are kept
 }
 
 // Era says which revisions an upstream is spoken to in.
@@ -93,9 +91,13 @@ type Upstream struct {
 	Tools        Tools
 	Labels       []string
 	Timeout      time.Duration // of one call
+	Timeouts     []Timeout     // of some calls, in the order of the file
+	TimeoutMax   time.Duration // of a call with progress; zero where progress does not count
 	StartTimeout time.Duration // until the upstream has answered its first request
 	Instances    string        // who shares a connection: auto, shared or principal
 	Concurrent   int           // calls that may run at one time; zero for the default
+	QueueLength  int           // calls that may wait; zero for the default
+	QueueWait    time.Duration // of a call; zero for the default
 	Critical     bool          // without it the node is not ready
 }
 

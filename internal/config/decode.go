@@ -175,6 +175,8 @@ func (d *decoder) set(k *key, path string, n *node, t *target) {
 			return
 		}
 		*field = d.secrets(k, path, n)
+	case *[]Timeout:
+		*field = d.timeouts(k, path, n)
 	case *[]Token:
 		*field = d.tokens(k, path, n)
 	case *map[string]string:

@@ -34,6 +34,7 @@ var (
 	formLabels        = &form{name: "list of words", write: "a list of words of lower-case letters, digits, - and _, as in [code]", check: checkLabel}
 	formFrom          = &form{name: "upstream, or list of them", write: "names of upstreams, patterns, or label:NAME", check: checkFrom, single: true}
 	formNamePatterns  = &form{name: "pattern, or list of them", write: "names or patterns, as in [\"read_*\"]", check: checkThing, single: true}
+	formTimeouts      = &form{name: "durations by method or tool", write: "NAME: duration, as in {resources/read: 10s}"}
 	formValues        = &form{name: "arguments and values", write: "ARGUMENT: value"}
 	formPicks         = &form{name: "list of choices", write: "a list of {from: UPSTREAM, names: [...]}"}
 	formResourcePicks = &form{name: "list of choices", write: "a list of {from: UPSTREAM, names: [...]}"}

@@ -99,7 +99,7 @@ var keys = []key{
 	},
 	{
 		path: "limits.call_timeout", form: formDuration, def: "60s", example: "60s",
-		doc:   "Longest time for one call, from its arrival to its result, time in queues included. Progress does not extend it.",
+		doc:   "Longest time for one call, from its arrival to its result, time in queues included. An upstream may have others.",
 		field: func(t *target) any { return &t.config.Limits.CallTimeout },
 	},
 	{
@@ -108,18 +108,8 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.Limits.MaxCalls },
 	},
 	{
-		path: "limits.cache", form: formSize, def: "16MiB", example: "16MiB",
-		doc:   "Memory for contents of resources that are kept for as long as their server says (ttlMs, cacheScope). 1B keeps none.",
-		field: func(t *target) any { return &t.config.Limits.Cache },
-	},
-	{
-		path: "shutdown_delay", form: formDuration, defNote: "none", example: "5s",
-		doc:   "Time between the moment when /readyz says that the node stops and the one when it takes no more connections, for a balancer to notice. Calls are answered meanwhile.",
-		field: func(t *target) any { return &t.config.ShutdownDelay },
-	},
-	{
 		path: "shutdown_grace", form: formDuration, def: "30s", example: "30s",
-		doc:   "Time that calls in flight get to finish when the node takes no more connections. Then they are ended.",
+		doc:   "Time that calls in flight get to finish when the node stops. Then they are ended.",
 		field: func(t *target) any { return &t.config.ShutdownGrace },
 	},
 	{
@@ -149,7 +139,7 @@ var tokenKeys = []key{
 }
 
 // upstreamKeys are the keys of one entry of upstreams.
-var upstreamKeys = []key{
+var upstreamKeys = append([]key{
 	{
 		path: "command", form: formCommand, example: "npx",
 		doc:   "Program to start, which speaks MCP on its standard input and output. A name is looked up in PATH; a relative path with a slash starts at cwd. Exactly one of command and url is set. Commands of this file run as they stand; those of an mcpServers file are shown and approved first.",
@@ -206,11 +196,6 @@ var upstreamKeys = []key{
 		field: func(t *target) any { return &t.upstream.Labels },
 	},
 	{
-		path: "timeout", form: formDuration, defNote: "limits.call_timeout", example: "5m",
-		doc:   "Longest time for one call to this upstream, in place of limits.call_timeout.",
-		field: func(t *target) any { return &t.upstream.Timeout },
-	},
-	{
 		path: "start_timeout", form: formDuration, def: "30s", example: "2m",
 		doc:   "Time the upstream gets from its start until it has answered for the first time. A command that installs itself needs longer.",
 		field: func(t *target) any { return &t.upstream.StartTimeout },
@@ -221,13 +206,8 @@ var upstreamKeys = []key{
 		field: func(t *target) any { return &t.upstream.Instances },
 	},
 	{
-		path: "max_concurrent", form: formCount, defNote: "256", example: "16",
-		doc:   "Calls that may run at one time. Further ones are refused as overloaded.",
-		field: func(t *target) any { return &t.upstream.Concurrent },
-	},
-	{
 		path: "critical", form: formBool, defNote: "false", example: "true",
 		doc:   "Whether the node is of no use without this upstream: while it is unhealthy, /readyz says 503.",
 		field: func(t *target) any { return &t.upstream.Critical },
 	},
-}
+}, guardKeys...)

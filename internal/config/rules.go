@@ -93,6 +93,14 @@ func (u *Upstream) problems() (out []problem) {
 			out = append(out, problem{odd.key, "this is for a command, and the upstream has a url", "remove it"})
 		}
 	}
+	for _, t := range u.Timeouts {
+		if u.TimeoutMax != 0 && t.Limit > u.TimeoutMax {
+			out = append(out, problem{join("timeouts", t.For), fmt.Sprintf("%s is more than timeout_max, %s", t.Limit, u.TimeoutMax), "write less, or a larger timeout_max"})
+		}
+	}
+	if u.TimeoutMax != 0 && u.Timeout > u.TimeoutMax {
+		out = append(out, problem{"timeout_max", fmt.Sprintf("%s is less than timeout, %s", u.TimeoutMax, u.Timeout), "write more, or a smaller timeout"})
+	}
 	if len(u.Headers) > 0 && u.Command != "" {
 		out = append(out, problem{"headers", "this is for a url, and the upstream has a command", "remove it, or write env"})
 	}

@@ -25,29 +25,23 @@ func (d *Daemon) openAdmin(ctx context.Context, down *teardown, broken chan<- er
 	if err != nil {
 		return nil, err
 	}
+	nothing := func(context.Context) error { return nil }
 	// Closed after everything else: an operator can watch the node drain.
-	d.startAdmin("admin socket", d.adminRoutes(), socket, down, broken)
+	d.startAdmin("admin socket", d.adminRoutes(), socket, down, broken, nothing)
 	ln, err := listen(ctx, "admin", "tcp", d.cfg.Admin)
 	if err != nil {
 		return nil, err
 	}
-	d.startAdmin("admin", d.guardAdmin(d.adminRoutes(), ln.Addr()), ln, down, broken)
+	d.startAdmin("admin", d.guardAdmin(d.adminRoutes(), ln.Addr()), ln, down, broken, nothing)
 	return ln.Addr(), nil
 }
 
-func (d *Daemon) startAdmin(name string, h http.Handler, ln net.Listener, down *teardown, broken chan<- error) {
+func (d *Daemon) startAdmin(name string, h http.Handler, ln net.Listener, down *teardown, broken chan<- error, drain func(context.Context) error) {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
-	limit := newLimited(ln, 256)
-	s := d.startServer(name, srv, limit, limit, down, broken)
-	down.push(name+" requests", func(grace context.Context) error {
-		nothing := make(chan error, 1)
-		nothing <- nil
-		s.shutdown(grace, nothing)
-		return nil
-	})
+	d.startServer(name, srv, newLimited(ln, 256), down, broken, drain)
 }
 
 func (d *Daemon) adminRoutes() http.Handler {
@@ -149,10 +143,11 @@ func (d *Daemon) status() *adminapi.Status {
 }
 
 func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
-	s, b := u.Status(), u.Breaker()
+	s, b, l := u.Status(), u.Breaker(), u.Load()
 	out := adminapi.Upstream{
 		Name: s.Name, State: string(s.State), Since: s.Since, LastError: s.LastError, Restarts: s.Restarts,
 		PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools, Instances: s.Instances,
+		Load:    adminapi.Load{Running: l.Running, Max: l.Max, Queued: l.Queued, Queue: l.Queue, Refused: l.Refused},
 		Breaker: adminapi.Breaker{State: string(b.State), Since: b.Since, Forced: b.Forced, Opened: b.Opened, OpenTools: b.OpenTools},
 	}
 	if where := d.where.Load(); where != nil {

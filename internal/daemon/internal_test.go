@@ -4,7 +4,6 @@ package daemon
 import (
 	"errors"
 	"net"
-	"net/http"
 	"testing"
 )
 
@@ -43,13 +42,7 @@ func TestLimited(t *testing.T) {
 	default:
 	}
 	_ = first.Close()
-	l.connState(first, http.StateActive) // frees nothing
-	select {
-	case <-accepted:
-		t.Error("a second connection before the server has told the end of the first")
-	default:
-	}
-	l.connState(first, http.StateClosed)
+	_ = first.Close() // must not free a second slot
 	second := <-accepted
 	// The limit is reached again: Accept waits for a slot, and Close ends the wait.
 	_ = l.Close()
@@ -57,7 +50,6 @@ func TestLimited(t *testing.T) {
 		t.Errorf("Accept after Close: %v, want net.ErrClosed", err)
 	}
 	_ = second.Close()
-	l.connState(second, http.StateHijacked)
 	if len(l.slots) != 0 {
 		t.Errorf("%d slots are taken after all connections were closed", len(l.slots))
 	}

@@ -17,7 +17,11 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 	s := upstream.Spec{
 		Command: u.Command, Args: u.Args, Dir: u.Dir, URL: u.URL, Era: upstream.Era(u.Era),
 		Allow: u.Tools.Allow, Deny: u.Tools.Deny,
-		CallTimeout: u.Timeout, StartTimeout: u.StartTimeout, MaxConcurrent: u.Concurrent, Instances: upstream.Instances(u.Instances),
+		CallTimeout: u.Timeout, MaxTimeout: u.TimeoutMax, StartTimeout: u.StartTimeout,
+		MaxConcurrent: u.Concurrent, Queue: u.QueueLength, QueueWait: u.QueueWait, Instances: upstream.Instances(u.Instances),
+	}
+	for _, t := range u.Timeouts {
+		s.Timeouts = append(s.Timeouts, upstream.TimeoutRule{For: t.For, Limit: t.Limit})
 	}
 	if u.URL != "" {
 		s.Header = map[string][]string{}

@@ -9,11 +9,9 @@ import (
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
 
-// attempt asks the upstream, within one deadline. It is the last stage.
+// attempt asks the upstream. It is the last stage.
 func attempt(ctx context.Context, c *call) (rule string, err error) {
 	if c.target != nil {
-		ctx, cancel := context.WithTimeout(ctx, c.target.upstream.Spec().CallTimeout)
-		defer cancel()
 		c.scope.g.retries.Earn()
 		rule, err = c.ask(ctx, c.target)
 		if err == nil || !c.mayRetry(ctx, err) {
@@ -26,11 +24,21 @@ func attempt(ctx context.Context, c *call) (rule string, err error) {
 		return rule + ", the second time", err
 	}
 	for _, t := range c.try {
-		if rule, err = c.ask(ctx, t); err == nil || !notFound(err) {
+		if rule, err = c.enterAndAsk(ctx, t); err == nil || !notFound(err) {
 			return rule, err
 		}
 	}
 	return rule, c.unknown()
+}
+
+// enterAndAsk is ask after a wait for a place, for calls that guard has let pass.
+func (c *call) enterAndAsk(ctx context.Context, t *target) (rule string, err error) {
+	leave, waited, err := t.upstream.Enter(ctx, c.req.Principal)
+	if err != nil {
+		return waiting(t.upstream, waited, "no place"), err
+	}
+	defer leave()
+	return c.ask(ctx, t)
 }
 
 // mayRetry reports whether a failed call may be sent a second time: the connection
@@ -45,6 +53,9 @@ func (c *call) mayRetry(ctx context.Context, err error) bool {
 // Notify passes a notification on and remembers that the caller has seen something.
 func (c *call) Notify(n *mcp.Notification) error {
 	c.told.Store(true)
+	if c.progressed != nil && n.Method == mcp.NotificationProgress {
+		c.progressed()
+	}
 	return c.sink.Notify(n)
 }
 
@@ -62,15 +73,11 @@ func notFound(err error) bool {
 func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 	u := t.upstream
 	c.asked = u
-	timeout := u.Spec().CallTimeout
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-
 	c.name(t)
 	asks := u.MayAsk(c.req) // whatever the caller speaks: its session asks on its behalf
 	c.out.Meta.Capabilities = passed(c.req.Meta.Capabilities, asks, c.tasks(u))
 	c.out.Meta.Version = mcp.LatestVersion // what the caller speaks is the edge's business, what the upstream speaks its transport's
-	rule = "by " + u.Name() + " within " + timeout.String()
+	rule = "by " + u.Name()
 
 	res, err := u.Handle(ctx, c.out, c)
 	if err != nil {

@@ -19,18 +19,13 @@ type member struct {
 	h    mcp.Handler
 	spec upstream.Spec
 	down bool // never reached
-	hang bool // neither reached nor known to fail
 
 	mu   sync.Mutex
 	done chan struct{}
 	seen []*mcp.Request // calls, as the upstream got them
 }
 
-func (m *member) dial(ctx context.Context, _ upstream.Whose) (*upstream.Conn, error) {
-	if m.hang {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
+func (m *member) dial(context.Context, upstream.Whose) (*upstream.Conn, error) {
 	if m.down {
 		return nil, mcp.ErrClosed
 	}
@@ -77,7 +72,7 @@ func newNode(t testing.TB, opts *gateway.Options, members ...*member) (g *gatewa
 	g = gateway.New(upstreams, opts)
 	for i, u := range upstreams {
 		wg.Go(func() { _ = u.Run(ctx) })
-		if !members[i].down && !members[i].hang {
+		if !members[i].down {
 			<-u.Listed()
 		}
 	}

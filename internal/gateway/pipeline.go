@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,9 +45,10 @@ func stages() []stage {
 		{"resolve", resolve},       // which upstream, and by what name there
 		{"authorise", authorise},   // may the caller have it
 		{"parameters", parameters}, // do mirrored headers say the same as the body
-		{"admit", admit},           // is there room
-		{"cache", lookup},          // is there a fresh answer
-		{"attempt", attempt},       // ask the upstream, by the deadline
+		{"admit", admit},           // is there room in the node
+		{"deadline", deadline},     // until when
+		{"guard", guard},           // is there room at the upstream
+		{"attempt", attempt},       // ask the upstream
 	}
 }
 
@@ -61,32 +63,34 @@ func Stages() []string {
 
 // call is one call on its way through the stages.
 type call struct {
+	began time.Time
 	scope *scope
 	req   *mcp.Request
 	sink  mcp.Sink
 
-	target   *target            // set by resolve: who is asked
-	try      []*target          // set by resolve instead, for a URI that nobody lists: who is asked in turn
-	unknown  func() error       // set by resolve: the answer if there is no such thing, or it is not for this caller
-	out      *mcp.Request       // set by resolve: the request as the upstream gets it, but for the name
-	name     func(t *target)    // set by resolve: writes the upstream's name into out
-	after    []func()           // undone when the call has ended
-	result   mcp.Result         // set by attempt, or by cache
-	answered bool               // set by cache: there is nothing left to do
-	keep     func(mcp.Result)   // set by cache: takes the result
-	asked    *upstream.Upstream // set by attempt: who answered
-	told     atomic.Bool        // the caller has got a notification
+	target  *target         // set by resolve: who is asked
+	try     []*target       // set by resolve instead, for a URI that nobody lists: who is asked in turn
+	unknown func() error    // set by resolve: the answer if there is no such thing, or it is not for this caller
+	out     *mcp.Request    // set by resolve: the request as the upstream gets it, but for the name
+	name    func(t *target) // set by resolve: writes the upstream's name into out
+	after   []func()        // undone when the call has ended, the last one first
+	// narrow, set by a stage, bounds the context of the stages after it.
+	narrow     func(context.Context) (context.Context, func())
+	progressed func()             // set by deadline where progress moves it
+	result     mcp.Result         // set by attempt
+	asked      *upstream.Upstream // set by attempt: who answered
+	told       atomic.Bool        // the caller has got a notification
 }
 
 // call passes a request through the stages.
 func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
-	c := &call{scope: s, req: req, sink: sink}
+	began := time.Now()
+	c := &call{began: began, scope: s, req: req, sink: sink}
 	defer func() { // also when a stage panics: what it has taken is given back
-		for _, undo := range c.after {
+		for _, undo := range slices.Backward(c.after) {
 			undo()
 		}
 	}()
-	began := time.Now()
 	trace := Trace{ID: s.g.history.next(), Began: began, Method: req.Method, Name: req.Name, Principal: req.Principal}
 	last := began
 	var err error
@@ -96,15 +100,14 @@ func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 		now := time.Now()
 		trace.Decisions = append(trace.Decisions, Decision{Stage: st.name, Rule: rule, OK: err == nil, Took: now.Sub(last)})
 		last = now
-		if err != nil || c.answered {
+		if err != nil {
 			break
 		}
-	}
-	if s.tooLate(err) {
-		return mcp.Result{}, err // not the end of the call, so nothing to remember
-	}
-	if err == nil && c.keep != nil {
-		c.keep(c.result)
+		if c.narrow != nil {
+			var undo func()
+			ctx, undo = c.narrow(ctx)
+			c.after, c.narrow = append(c.after, undo), nil
+		}
 	}
 	switch {
 	case c.asked != nil:

@@ -1,3 +1,3 @@
 // Package limit holds what keeps one part of a node from taking others down:
-// circuit breakers and budgets. It knows nothing of MCP.
+// circuit breakers, bulkheads and budgets. It knows nothing of MCP.
 package limit

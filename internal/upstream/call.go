@@ -16,7 +16,8 @@ const retryHint = time.Second
 
 // Handle carries one call to the upstream. While the upstream is away it wakes it
 // and waits, at most Spec.StartTimeout, and not beyond the first attempt that
-// fails. The deadline is the caller's.
+// fails. The deadline is the caller's, and so is a place for the call, see
+// [Upstream.Enter].
 //
 // Errors of the upstream are returned as they came; everything else is a
 // [Failure]. A call is never sent twice. subscriptions/listen is not carried: the
@@ -25,14 +26,6 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 	if req.Method == mcp.MethodListen {
 		return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
 	}
-	if err := u.begin(); err != nil {
-		return mcp.Result{}, err
-	}
-	defer u.end()
-	if !u.enter() {
-		return mcp.Result{}, &Failure{Class: Overloaded, Upstream: u.name, RetryAfter: retryHint, RetrySafe: true}
-	}
-	defer u.leave()
 	var l *link
 	if whose, own := u.owner(req); own {
 		var leave func()
@@ -66,7 +59,7 @@ func (u *Upstream) failure(ctx context.Context, l *link, method string, err erro
 	}
 	f := &Failure{Class: Unavailable, Upstream: u.name, RetrySafe: reads(method), Sent: true, Err: err}
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case timedOut(ctx):
 		f.Class = Timeout
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -87,22 +80,6 @@ func (u *Upstream) failure(ctx context.Context, l *link, method string, err erro
 // reads reports whether a method changes nothing.
 func reads(method string) bool {
 	return method != mcp.MethodCallTool && method != mcp.MethodUpdateTask && method != mcp.MethodCancelTask
-}
-
-func (u *Upstream) enter() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.calls == u.spec.MaxConcurrent {
-		return false
-	}
-	u.calls++
-	return true
-}
-
-func (u *Upstream) leave() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.calls--
 }
 
 // WaitReady waits for the connection as a call does.
@@ -131,9 +108,6 @@ func (u *Upstream) acquire(ctx context.Context) (*link, error) {
 			defer timer.Stop()
 			late = timer.C
 		}
-		if err := u.retired(); err != nil {
-			return nil, err
-		}
 		delay := u.keeper.Wake()
 		if state == Stopped || attempts != first || (state == Failed && delay > 0) {
 			return nil, u.away(delay)
@@ -143,7 +117,7 @@ func (u *Upstream) acquire(ctx context.Context) (*link, error) {
 		case <-late:
 			return nil, u.away(0)
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			if timedOut(ctx) {
 				return nil, u.away(0)
 			}
 			return nil, ctx.Err()

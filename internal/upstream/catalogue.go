@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -20,8 +19,7 @@ type Catalogue struct {
 	Templates    []Item
 	Prompts      []Item
 
-	versions []mcp.Version      // that it says it supports
-	hints    map[Kind]mcp.Cache // of its lists, as it said
+	versions []mcp.Version // that it says it supports
 }
 
 // Item is one entry of a list: its name (for resources the URI, for templates the
@@ -94,13 +92,7 @@ func (c *Catalogue) Items(k Kind) []Item {
 	return nil
 }
 
-func (c *Catalogue) set(k Kind, items []Item, hint mcp.Cache) {
-	hints := maps.Clone(c.hints) // c may be a copy of one that others read
-	if hints == nil {
-		hints = make(map[Kind]mcp.Cache)
-	}
-	hints[k] = hint
-	c.hints = hints
+func (c *Catalogue) set(k Kind, items []Item) {
 	switch k {
 	case Tools:
 		c.Tools = items
@@ -161,19 +153,20 @@ func (u *Upstream) fetch(ctx context.Context, h mcp.Handler) (*Catalogue, error)
 		if !c.Has(k.capability()) {
 			continue
 		}
-		items, hint, err := u.fetchList(ctx, h, k)
+		items, err := u.fetchList(ctx, h, k)
 		if err != nil {
 			return nil, err
 		}
-		c.set(k, items, hint)
+		c.set(k, items)
 	}
 	return c, nil
 }
 
 // fetchList asks for all pages of one list. A server that declares the capability
 // but has no such method, as many do for templates, has an empty list.
-func (u *Upstream) fetchList(ctx context.Context, h mcp.Handler, k Kind) (items []Item, hint mcp.Cache, err error) {
+func (u *Upstream) fetchList(ctx context.Context, h mcp.Handler, k Kind) ([]Item, error) {
 	var (
+		items  []Item
 		size   int
 		params = []byte(`{}`)
 		seen   = make(map[string]bool) // cursors, since a server that repeats one would be asked for ever
@@ -182,31 +175,27 @@ func (u *Upstream) fetchList(ctx context.Context, h mcp.Handler, k Kind) (items 
 		res, err := h.Handle(ctx, u.request(k.Method(), params), mcp.Discard)
 		if err != nil {
 			if mcp.ErrorOf(err).Code == jsonrpc.CodeMethodNotFound {
-				return nil, hint, nil
+				return nil, nil
 			}
-			return nil, hint, fmt.Errorf("%s: %w", k.Method(), err)
+			return nil, fmt.Errorf("%s: %w", k.Method(), err)
 		}
-		if len(seen) == 0 {
-			hint = res.Cache
-		}
-		hint = stricter(hint, res.Cache)
 		for raw := range jsonrpc.Elements(jsonrpc.Get(res.Body, string(k))) {
 			name, ok := jsonrpc.Unquote(jsonrpc.Get(raw, k.key()))
 			if !ok || name == "" {
-				return nil, hint, fmt.Errorf("%s: entry %d has no %s", k.Method(), len(items), k.key())
+				return nil, fmt.Errorf("%s: entry %d has no %s", k.Method(), len(items), k.key())
 			}
 			size += len(raw)
 			if len(items) == u.opts.MaxItems || size > u.opts.MaxListBytes {
-				return nil, hint, fmt.Errorf("%s: more than %d entries or %d bytes", k.Method(), u.opts.MaxItems, u.opts.MaxListBytes)
+				return nil, fmt.Errorf("%s: more than %d entries or %d bytes", k.Method(), u.opts.MaxItems, u.opts.MaxListBytes)
 			}
 			items = append(items, Item{Name: name, Raw: bytes.Clone(raw)})
 		}
 		cursor := jsonrpc.Get(res.Body, "nextCursor")
 		if cursor == nil || string(cursor) == "null" {
-			return items, hint, nil
+			return items, nil
 		}
 		if seen[string(cursor)] || len(seen) > u.opts.MaxItems {
-			return nil, hint, fmt.Errorf("%s: the pages do not end", k.Method())
+			return nil, fmt.Errorf("%s: the pages do not end", k.Method())
 		}
 		seen[string(cursor)] = true
 		params = jsonrpc.Splice(nil, []byte(`{}`), jsonrpc.Member{Key: "cursor", Value: bytes.Clone(cursor)})
@@ -236,7 +225,7 @@ func differences(a, b *Catalogue) []Kind {
 // same reports whether both say the same.
 func (c *Catalogue) same(d *Catalogue) bool {
 	return len(differences(c, d)) == 0 && bytes.Equal(c.Capabilities, d.Capabilities) &&
-		bytes.Equal(c.Server, d.Server) && c.Instructions == d.Instructions && maps.Equal(c.hints, d.hints)
+		bytes.Equal(c.Server, d.Server) && c.Instructions == d.Instructions
 }
 
 func equal(a, b []Item) bool {

@@ -64,7 +64,7 @@ func (u *Upstream) dialRemote(_ context.Context, whose Whose) (*Conn, error) {
 	c := streamhttp.NewClient(u.spec.URL, &streamhttp.ClientOptions{
 		Header:       http.Header(u.spec.Header),
 		Era:          era,
-		Timeout:      u.spec.CallTimeout,
+		Timeout:      u.spec.longest(),
 		ClientInfo:   u.clientInfo,
 		Capabilities: u.offered(whose),
 		OnInvalidTool: func(tool string, err error) {

@@ -48,7 +48,7 @@ func Classes() []ClassInfo {
 			"no: it is a fault of the upstream", "Upstream %s gave an invalid answer",
 		},
 		{
-			Overloaded, -31004, "as many calls are running as the node admits",
+			Overloaded, -31004, "as many calls run and wait as the node, or the upstream, takes",
 			"after `retryAfterMs`; the call has not begun", "Too many calls are running",
 		},
 		{
@@ -69,7 +69,7 @@ func (c Class) Info() ClassInfo {
 }
 
 // Failure is a failure of one class. It goes to the caller as an [mcp.Error] with
-// data.class, data.upstream, data.retrySafe, data.retryAfterMs and data.requestId;
+// data.class, data.upstream, data.reason, data.retrySafe, data.retryAfterMs and data.requestId;
 // the rest stays here.
 type Failure struct {
 	Class      Class
@@ -78,6 +78,7 @@ type Failure struct {
 	RetrySafe  bool          // the upstream cannot have acted on the call, or the method changes nothing
 	Sent       bool          // the upstream may have got the call
 	RequestID  string        // by which the node remembers the call; empty if it does not
+	Reason     string        // why, for the caller; empty where the class says it
 	Err        error         // what went wrong, for the log only
 }
 
@@ -85,6 +86,9 @@ func (f *Failure) Error() string {
 	s := string(f.Class)
 	if f.Upstream != "" {
 		s = fmt.Sprintf("upstream %q: %s", f.Upstream, s)
+	}
+	if f.Reason != "" {
+		s += ": " + f.Reason
 	}
 	if f.Err != nil {
 		s += ": " + f.Err.Error()
@@ -106,6 +110,9 @@ func (f *Failure) Wire() *mcp.Error {
 	data := append([]byte(`{"class":`), jsonrpc.AppendString(nil, string(f.Class))...)
 	if f.Upstream != "" {
 		data = jsonrpc.AppendString(append(data, `,"upstream":`...), f.Upstream)
+	}
+	if f.Reason != "" {
+		data = jsonrpc.AppendString(append(data, `,"reason":`...), f.Reason)
 	}
 	data = strconv.AppendBool(append(data, `,"retrySafe":`...), f.RetrySafe)
 	if f.RetryAfter > 0 {

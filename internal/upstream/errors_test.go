@@ -23,7 +23,7 @@ func TestErrorsDoc(t *testing.T) {
 	b.WriteString(`# Errors
 
 Errors that an upstream sends reach the caller as they are. What the node itself answers in the place of an upstream has a class. The code lies outside the range that
-JSON-RPC reserves; ` + "`data.class`" + ` names the class, ` + "`data.upstream`" + ` the upstream if one is concerned, ` + "`data.retrySafe`" + ` says whether the call cannot have had an effect or may be
+JSON-RPC reserves; ` + "`data.class`" + ` names the class, ` + "`data.upstream`" + ` the upstream if one is concerned, ` + "`data.reason`" + ` where present why, ` + "`data.retrySafe`" + ` whether the call cannot have had an effect or may be
 repeated, and ` + "`data.retryAfterMs`" + `, where present, when to ask again. This page is generated from the table in internal/upstream/errors.go.
 
 | class | code | when | worth asking again |

@@ -132,7 +132,7 @@ func (s *instances) enter(ctx context.Context, w Whose) (*link, func(), error) {
 	case <-in.dialed:
 	case <-ctx.Done():
 		leave()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if timedOut(ctx) {
 			return nil, nil, s.u.away(0)
 		}
 		return nil, nil, ctx.Err()

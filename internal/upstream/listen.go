@@ -114,7 +114,7 @@ func (u *Upstream) listen(l *link, first bool) error {
 
 	reopen := time.NewTimer(0) // the first stream is opened like any that follows a gap
 	defer reopen.Stop()
-	poll := time.NewTimer(u.pollDelay())
+	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	var watching <-chan struct{}
 	for {
@@ -149,12 +149,11 @@ func (u *Upstream) listen(l *link, first bool) error {
 				first = false
 			}
 		case <-poll.C:
-			if ls.refused || u.Stale() || !u.Catalogue().tells() {
+			if ls.refused || !u.Catalogue().tells() {
 				if err := ls.renew(false); err != nil {
 					u.log.Debug("catalogue not refreshed", "err", err)
 				}
 			}
-			poll.Reset(u.pollDelay())
 		}
 	}
 }
@@ -351,15 +350,9 @@ func (ls *listener) takeDirty() []Kind {
 	return kinds
 }
 
-// refresh lists the given kinds again. On an error the catalogue stays as it was,
-// and counts as stale until everything has been listed again.
-func (ls *listener) refresh(kinds []Kind) (err error) {
+// refresh lists the given kinds again. On an error the catalogue stays as it was.
+func (ls *listener) refresh(kinds []Kind) error {
 	u := ls.u
-	defer func() {
-		if err != nil || len(kinds) == len(Kinds()) {
-			u.lookedNow(err)
-		}
-	}()
 	ctx, cancel := context.WithTimeout(ls.ctx, u.spec.StartTimeout)
 	defer cancel()
 	next := *u.Catalogue()
@@ -371,11 +364,11 @@ func (ls *listener) refresh(kinds []Kind) (err error) {
 		next = *all
 	} else {
 		for _, k := range kinds {
-			items, hint, err := u.fetchList(ctx, ls.l.conn.Handler, k)
+			items, err := u.fetchList(ctx, ls.l.conn.Handler, k)
 			if err != nil {
 				return fmt.Errorf("refresh: %w", err)
 			}
-			next.set(k, items, hint)
+			next.set(k, items)
 		}
 	}
 	if next.same(u.Catalogue()) {

@@ -36,8 +36,15 @@ type Spec struct {
 	// empty or matches it, and Deny does not.
 	Allow, Deny []string
 
-	// CallTimeout bounds one call, from its acceptance to its result. Zero means 5 minutes.
+	// CallTimeout bounds one call, from its acceptance to its result, time in the
+	// queue included. Zero means 5 minutes.
 	CallTimeout time.Duration
+	// Timeouts are other deadlines for some calls.
+	Timeouts []TimeoutRule
+	// MaxTimeout, where it is more than the deadline of a call, bounds the call in its
+	// place: each progress notification then gives it as long again. Zero means that
+	// progress does not count.
+	MaxTimeout time.Duration
 	// StartTimeout bounds connecting and the first listing, and how long a call
 	// waits for them. Zero means 30 seconds.
 	StartTimeout time.Duration
@@ -48,6 +55,10 @@ type Spec struct {
 	Instances Instances
 	// MaxConcurrent bounds the calls that run at the same time. Zero means DefaultMaxConcurrent.
 	MaxConcurrent int
+	// Queue bounds the calls that wait beside them, and QueueWait how long one does.
+	// Zero means 256, and 10 seconds; a negative Queue means that none waits.
+	Queue     int
+	QueueWait time.Duration
 }
 
 // DefaultMaxConcurrent is the bound of the calls of one upstream that run at the same time.

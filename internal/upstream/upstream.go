@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead-mcp/fairlead/internal/limit"
 	"github.com/fairlead-mcp/fairlead/internal/supervise"
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -41,8 +42,6 @@ type Status struct {
 	Tools     int         // number of tools listed
 	Instances int         // connections of single callers
 	Listed    bool        // the catalogue is known, though maybe from an earlier connection
-	Drained   bool        // takes no new calls
-	Running   int         // calls, those that wait for the connection included
 }
 
 // Change is something about an upstream that its watchers may want to pass on.
@@ -67,6 +66,7 @@ type Upstream struct {
 	instances  *instances
 	keeper     *supervise.Keeper
 	breakers   *breakers
+	bulkhead   *limit.Bulkhead[mcp.Principal]
 	catalogue  atomic.Pointer[Catalogue] // changed under mu; read for each call
 	events     sync.Mutex                // held while OnEvent is called, so that events come in order
 
@@ -76,11 +76,7 @@ type Upstream struct {
 	moved    chan struct{} // closed and replaced when state or link change
 	attempts int           // attempts that ended without having been ready
 	reached  bool          // the current attempt has been ready
-	looked   time.Time     // when everything was last listed
-	behind   bool          // the last attempt to list something failed
 	listed   chan struct{} // closed with the first catalogue
-	calls    int           // running
-	draining draining
 	watched  map[string]int
 	watching chan struct{} // closed and replaced when the keys of watched change
 	wishes   int           // counts those changes
@@ -140,6 +136,7 @@ func New(name string, spec Spec, opts *Options) *Upstream {
 	u.clientInfo = append(jsonrpc.AppendString(append(u.clientInfo, `,"version":`...), u.opts.ClientVersion), '}')
 	u.status = Status{Name: name, State: Starting, Since: time.Now(), Era: u.spec.Era}
 
+	u.bulkhead = limit.NewBulkhead[mcp.Principal](limit.BulkheadOptions{Max: u.spec.MaxConcurrent, Queue: u.spec.Queue, Wait: u.spec.QueueWait})
 	u.instances = newInstances(u)
 	policy := u.opts.Policy
 	switch {
@@ -174,7 +171,7 @@ func (u *Upstream) Status() Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	st := u.status
-	st.Instances, st.Running = n, u.draining.running
+	st.Instances = n
 	return st
 }
 
@@ -186,10 +183,8 @@ func (u *Upstream) Catalogue() *Catalogue { return u.catalogue.Load() }
 func (u *Upstream) Listed() <-chan struct{} { return u.listed }
 
 // Restart ends the connection, and a child with it, and opens another at once. Calls
-// that run end as they do when a connection is lost. One that was drained takes
-// calls again.
+// that run end as they do when a connection is lost.
 func (u *Upstream) Restart() {
-	u.Undrain()
 	u.mu.Lock()
 	l := u.link
 	u.mu.Unlock()
@@ -357,7 +352,6 @@ func (u *Upstream) connected(l *link, c *Catalogue) {
 	var last *Catalogue
 	u.update(func() {
 		last = u.catalogue.Swap(c)
-		u.looked, u.behind = time.Now(), false
 		u.link = l
 		u.reached = true
 		u.to(Ready)

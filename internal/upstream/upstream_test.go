@@ -345,27 +345,6 @@ func TestDeadlineAndCancellation(t *testing.T) {
 	})
 }
 
-func TestConcurrencyBound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		u := upstream.New("u", upstream.Spec{MaxConcurrent: 1}, &upstream.Options{Dial: func(context.Context, upstream.Whose) (*upstream.Conn, error) {
-			return &upstream.Conn{Handler: newServer()}, nil
-		}})
-		defer run(t, u)()
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_, _ = u.Handle(ctx, callRequest("hang", `{}`), mcp.Discard)
-		}()
-		synctest.Wait()
-		if _, err := u.Handle(t.Context(), callRequest("echo", `{"text":"x"}`), mcp.Discard); class(err) != "overloaded" {
-			t.Errorf("second call = %v", err)
-		}
-		cancel()
-		<-done
-	})
-}
-
 func TestChangesAndGaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newServer()

@@ -1,0 +1,35 @@
+package config
+
+// guardKeys are those keys of an upstream that say how much it gets, and for how long.
+var guardKeys = []key{
+	{
+		path: "timeout", form: formDuration, defNote: "limits.call_timeout", example: "5m",
+		doc:   "Longest time for one call to this upstream, in place of limits.call_timeout. Time in the queue counts.",
+		field: func(t *target) any { return &t.upstream.Timeout },
+	},
+	{
+		path: "timeouts", form: formTimeouts, example: "{\"build_*\": 20m, resources/read: 10s}",
+		doc:   "Other times for some calls: of a method (tools/call, prompts/get, resources/read, completion/complete), or of tools by the upstream's own names, where * stands for any text and ? for one character. The first tool pattern that fits decides, then the method, then timeout.",
+		field: func(t *target) any { return &t.upstream.Timeouts },
+	},
+	{
+		path: "timeout_max", form: formDuration, defNote: "progress does not count", example: "30m",
+		doc:   "Makes progress count: each progress notification gives a call its time again, and this is the longest it may take in all.",
+		field: func(t *target) any { return &t.upstream.TimeoutMax },
+	},
+	{
+		path: "max_concurrent", form: formCount, defNote: "256", example: "16",
+		doc:   "Calls that may run at one time. Further ones wait in the queue.",
+		field: func(t *target) any { return &t.upstream.Concurrent },
+	},
+	{
+		path: "queue.length", form: formCount, defNote: "256", example: "100",
+		doc:   "Calls that may wait for max_concurrent. Callers take turns, so that one with many calls does not keep the others waiting. Further calls are refused as overloaded; of a full queue, the caller that has most in it loses its newest.",
+		field: func(t *target) any { return &t.upstream.QueueLength },
+	},
+	{
+		path: "queue.wait", form: formDuration, defNote: "10s", example: "2s",
+		doc:   "Longest time that a call waits, but not beyond its timeout. Then it is refused as overloaded.",
+		field: func(t *target) any { return &t.upstream.QueueWait },
+	},
+}
