@@ -111,27 +111,29 @@ func TestFloodStarvesNobody(t *testing.T) {
 func TestDeadlineIncludesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s slow
-		g, stop := newNode(t, nil, s.member(upstream.Spec{MaxConcurrent: 1, CallTimeout: 10 * time.Second, QueueWait: time.Hour}))
+		g, stop := newNode(t, nil, s.member(upstream.Spec{MaxConcurrent: 1, CallTimeout: 10 * time.Second, MaxTimeout: time.Minute, QueueWait: time.Hour}))
 		defer stop()
-		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		var wg sync.WaitGroup
-		for i := range 2 {
-			wg.Go(func() {
-				_, err := g.Root().Handle(t.Context(), callOf(fmt.Sprint(i), "1h", ""), mcp.Discard)
-				f, ok := errors.AsType[*upstream.Failure](err)
-				if !ok || f.Class != upstream.Timeout || f.RetrySafe != (i == 1) || time.Since(began) != 10*time.Second {
-					t.Errorf("call %d after %v: %v", i, time.Since(began), err)
-				}
-			})
-			synctest.Wait()
-		}
-		wg.Wait()
-		if s.began() != "0" || s.cancelled != 1 {
-			t.Errorf("calls %q began, %d were cancelled", s.began(), s.cancelled)
+		wg.Go(func() { // has the place, and keeps it by its progress
+			_, _ = g.Root().Handle(ctx, callOf("first", "1h", "5s"), mcp.Discard)
+		})
+		synctest.Wait()
+		began := time.Now()
+		_, err := g.Root().Handle(t.Context(), callOf("second", "1s", ""), mcp.Discard)
+		f, ok := errors.AsType[*upstream.Failure](err)
+		if !ok || f.Class != upstream.Timeout || !f.RetrySafe || time.Since(began) != 10*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		tr := g.Recent(1)[0]
-		if last := tr.Decisions[len(tr.Decisions)-1]; last.Stage != "guard" || last.OK || !strings.HasPrefix(last.Rule, "no place at a after ") {
+		if last := tr.Decisions[len(tr.Decisions)-1]; last.Stage != "guard" || last.OK || last.Rule != "no place at a after 10s" {
 			t.Errorf("explained as %+v", last)
+		}
+		cancel()
+		wg.Wait()
+		if s.began() != "first" || s.cancelled != 1 {
+			t.Errorf("calls %q began, %d were cancelled", s.began(), s.cancelled)
 		}
 	})
 }
