@@ -391,7 +391,7 @@ func (c *conn) handle(j *job) (out []byte, answer bool) {
 	if j.session != nil {
 		var problem *mcp.Error
 		out = j.out
-		c.guard(j.msg.Method, &problem, func() { out, answer = j.session.Handle(ex.ctx, &j.msg, j.out, ex) })
+		c.guard(j.msg.Method, &problem, func() { out, answer = j.session.Handle(ex.ctx, time.Time{}, &j.msg, j.out, ex) })
 		if problem != nil {
 			out, answer = jsonrpc.AppendError(j.out, j.msg.ID, problem.Code, problem.Message, nil), true
 		}

@@ -34,13 +34,11 @@ func (s *Handler) postLegacy(w http.ResponseWriter, r *http.Request, who mcp.Pri
 		accepted(w)
 		return
 	}
-	ctx, cancel := s.detached(r)
-	defer cancel()
 	e := &reply{h: s, w: w, ss: ss, http1: r.ProtoMajor == 1 && r.ProtoMinor > 0}
-	e.start(sl)
+	began := e.start(sl)
 	defer e.end()
 	var answered bool
-	if sl.out, answered = ss.Handle(ctx, msg, sl.out, e); answered {
+	if sl.out, answered = ss.Handle(detached(r), began.Add(s.opts.CallTimeout), msg, sl.out, e); answered {
 		e.finish(http.StatusOK, sl.out)
 	} else {
 		e.abandon()
@@ -49,9 +47,7 @@ func (s *Handler) postLegacy(w http.ResponseWriter, r *http.Request, who mcp.Pri
 
 // detached is the context of a call that goes on when the client's connection
 // drops: in these revisions that is not a cancellation.
-func (s *Handler) detached(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context()), s.opts.CallTimeout)
-}
+func detached(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
 
 // checkLegacyVersion refuses a version header that no session can have. Without
 // the header the session's version counts.
@@ -174,12 +170,11 @@ func (s *Handler) postBatch(w http.ResponseWriter, r *http.Request, who mcp.Prin
 		refuse(w, http.StatusBadRequest, jsonrpc.CodeInvalidRequest, problem)
 		return
 	}
-	ctx, cancel := s.detached(r)
-	defer cancel()
 	e := &reply{h: s, w: w, ss: ss, http1: r.ProtoMajor == 1 && r.ProtoMinor > 0}
-	e.start(sl)
+	began := e.start(sl)
 	defer e.end()
 
+	ctx, deadline := detached(r), began.Add(s.opts.CallTimeout)
 	requests := 0
 	for i := range msgs {
 		switch msgs[i].Kind {
@@ -193,7 +188,7 @@ func (s *Handler) postBatch(w http.ResponseWriter, r *http.Request, who mcp.Prin
 			if len(sl.out) == 0 {
 				separator = '['
 			}
-			if out, answered := ss.Handle(ctx, &msgs[i], append(sl.out, separator), e); answered {
+			if out, answered := ss.Handle(ctx, deadline, &msgs[i], append(sl.out, separator), e); answered {
 				sl.out = out
 			}
 		}

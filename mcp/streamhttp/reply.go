@@ -27,14 +27,15 @@ type reply struct {
 	buf       []byte
 }
 
-// start arms the timer that turns a slow answer into a stream.
-func (e *reply) start(sl *slot) {
-	e.sl = sl
-	e.last = time.Now()
+// start arms the timer that turns a slow answer into a stream, and returns the time.
+func (e *reply) start(sl *slot) time.Time {
+	now := time.Now()
+	e.sl, e.last = sl, now
 	sl.mu.Lock()
 	sl.now = e
 	sl.mu.Unlock()
 	sl.timer.Reset(e.h.opts.StreamAfter)
+	return now
 }
 
 // tick runs the timer of whatever reply has the slot: a timer that could not

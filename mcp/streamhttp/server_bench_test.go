@@ -35,3 +35,28 @@ func BenchmarkServeModern(b *testing.B) {
 type timed struct{ sink }
 
 func (*timed) SetReadDeadline(time.Time) error { return nil }
+
+// BenchmarkServeSession is what the edge adds to a call of a session.
+func BenchmarkServeSession(b *testing.B) {
+	res := mcp.Result{Body: []byte(`{"content":[{"type":"text","text":"ok"}]}`)}
+	h := streamhttp.NewHandler(mcp.HandlerFunc(func(context.Context, *mcp.Request, mcp.Sink) (mcp.Result, error) {
+		return res, nil
+	}), nil)
+	e := &endpoint{url: "http://localhost"}
+	w := &timed{sink{header: http.Header{}}}
+	h.ServeHTTP(w, e.request(b, b.Context(), http.MethodPost, initializeOf("2025-11-25")))
+	session := w.header.Get("Mcp-Session-Id")
+	if session == "" {
+		b.Fatal("no session")
+	}
+	body := legacyCall("1", "tools/call", `"name":"echo","arguments":{}`)
+	r := e.request(b, b.Context(), http.MethodPost, body, "Mcp-Session-Id: "+session, "Mcp-Protocol-Version: 2025-11-25")
+	text := strings.NewReader(body)
+	r.Body = io.NopCloser(text)
+	b.ReportAllocs()
+	for b.Loop() {
+		text.Reset(body)
+		clear(w.header)
+		h.ServeHTTP(w, r)
+	}
+}

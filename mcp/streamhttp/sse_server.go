@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/internal/legacy"
@@ -179,7 +180,7 @@ func (s *Handler) answerSSE(x *sseConn, msg *jsonrpc.Message) {
 		if session == nil {
 			return jsonrpc.AppendError(nil, msg.ID, jsonrpc.CodeInvalidRequest, "The session is not initialized: send initialize first", nil)
 		}
-		if out, answered := session.Handle(ctx, msg, nil, x); answered {
+		if out, answered := session.Handle(ctx, time.Time{}, msg, nil, x); answered {
 			return out
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/internal/lifetime"
 )
 
 // A stream is a response that stays open: that of subscriptions/listen, or the
@@ -21,7 +22,7 @@ import (
 type stream struct {
 	h    *Handler
 	id   []byte // raw request id of subscriptions/listen; nil for a GET stream
-	ctx  streamContext
+	ctx  lifetime.Context
 	over func() // runs once, after the stream has ended; nil for nothing
 
 	mu      sync.Mutex
@@ -51,7 +52,7 @@ type completion struct {
 // newStream returns a stream. id is not kept.
 func newStream(h *Handler, r *http.Request, id []byte) *stream {
 	// A parked stream outlives the request, and so its context.
-	return &stream{h: h, id: append([]byte(nil), id...), ctx: streamContext{Context: context.WithoutCancel(r.Context())}}
+	return &stream{h: h, id: append([]byte(nil), id...), ctx: lifetime.Until(r.Context())}
 }
 
 // Notify queues a notification.
@@ -111,7 +112,7 @@ func (s *stream) finish() {
 	if left {
 		return
 	}
-	s.ctx.end()
+	s.ctx.End(context.Canceled)
 	if s.over != nil {
 		s.over()
 	}

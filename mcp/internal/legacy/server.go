@@ -2,8 +2,6 @@ package legacy
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"sync"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
@@ -24,9 +22,6 @@ func IsInitialize(msg *jsonrpc.Message) bool {
 	return msg.Kind == jsonrpc.Request && msg.Method == methodInitialize
 }
 
-// errCancelled is the cause of a context that notifications/cancelled ended.
-var errCancelled = errors.New("legacy: the client cancelled the request")
-
 // Session is what one client of a revision with sessions has said so far. It is
 // safe for concurrent use, holds no goroutine, and must be closed.
 type Session struct {
@@ -39,11 +34,11 @@ type Session struct {
 
 	mu     sync.Mutex
 	closed bool
-	level  mcp.LogLevel                       // what the client wants to be told
-	calls  map[string]context.CancelCauseFunc // request id -> ends the call; nil when idle
-	out    mcp.Sink                           // takes what belongs to no request; nil while detached
-	lists  *listen                            // changes of lists; nil while detached
-	uris   map[string]*listen                 // resource URI -> its updates; nil without subscriptions
+	level  mcp.LogLevel       // what the client wants to be told
+	calls  calls              // in flight
+	out    mcp.Sink           // takes what belongs to no request; nil while detached
+	lists  *listen            // changes of lists; nil while detached
+	uris   map[string]*listen // resource URI -> its updates; nil without subscriptions
 
 	asked     map[int64]chan answer // questions to the client that wait; nil when none do
 	lastAsked int64                 // id of the newest question
@@ -131,72 +126,6 @@ func (s *Session) initializeResult(discovered []byte) []byte {
 
 // Version is the revision that the session speaks.
 func (s *Session) Version() mcp.Version { return s.version }
-
-// Handle answers one request of the client: it appends the response to dst. It
-// returns false, and dst as it was, when the client has cancelled the request
-// and so waits for no response (MCP 2025-11-25, basic/utilities/cancellation).
-// Notifications that belong to the request, and what the handler asks the client,
-// go to st while Handle runs.
-func (s *Session) Handle(ctx context.Context, msg *jsonrpc.Message, dst []byte, st Stream) ([]byte, bool) {
-	id := callID(msg.ID)
-	ctx, err := s.begin(ctx, id)
-	if err != nil {
-		return appendError(dst, msg.ID, err), true
-	}
-	defer s.end(id)
-
-	body, err := s.answer(ctx, msg, st)
-	switch {
-	case context.Cause(ctx) == errCancelled:
-		return dst, false
-	case err != nil:
-		return appendError(dst, msg.ID, err), true
-	}
-	return jsonrpc.AppendResult(dst, msg.ID, body), true
-}
-
-func appendError(dst, id []byte, err *mcp.Error) []byte {
-	return jsonrpc.AppendError(dst, id, err.Code, err.Message, err.Data)
-}
-
-// begin enters a call into the calls in flight.
-func (s *Session) begin(ctx context.Context, id string) (context.Context, *mcp.Error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "The session has ended")
-	}
-	if _, busy := s.calls[id]; busy {
-		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "The request id is in use by a request in flight")
-	}
-	if s.calls == nil {
-		s.calls = make(map[string]context.CancelCauseFunc)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	s.calls[id] = cancel
-	return ctx, nil
-}
-
-func (s *Session) end(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if cancel, ok := s.calls[id]; ok {
-		cancel(nil)
-		delete(s.calls, id)
-	}
-	if len(s.calls) == 0 {
-		s.calls = nil // a map never shrinks, and an idle session is to be small
-	}
-}
-
-// callID makes equal ids equal: a string may be spelled in several ways.
-func callID(raw []byte) string {
-	if id := string(raw); !strings.Contains(id, `\`) {
-		return id
-	}
-	text, _ := jsonrpc.Unquote(raw)
-	return `"` + text + `"` // never sent: it only has to be the same for the same text
-}
 
 // answer returns the result of a request.
 func (s *Session) answer(ctx context.Context, msg *jsonrpc.Message, st Stream) ([]byte, *mcp.Error) {
@@ -301,8 +230,9 @@ func (s *Session) Notified(msg *jsonrpc.Message) {
 	id := callID(jsonrpc.Get(msg.Params, "requestId"))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cancel, ok := s.calls[id]; ok {
-		cancel(errCancelled)
+	if c := s.calls.find(id); c != nil {
+		c.cancelled.Store(true)
+		c.End(context.Canceled)
 	}
 }
 
@@ -311,9 +241,7 @@ func (s *Session) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for _, cancel := range s.calls {
-		cancel(context.Canceled)
-	}
+	s.calls.each(func(c *running) { c.End(context.Canceled) })
 	s.stopLocked(s.lists)
 	for _, l := range s.uris {
 		s.stopLocked(l)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/internal/legacy"
@@ -27,7 +28,7 @@ func resultIn(t *testing.T, version mcp.Version, method, params, result string) 
 		t.Fatal(werr)
 	}
 	defer s.Close()
-	answer, ok := s.Handle(t.Context(), scan(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":2,"method":%q,"params":%s}`, method, params)), nil, plainStream{mcp.Discard})
+	answer, ok := s.Handle(t.Context(), time.Time{}, scan(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":2,"method":%q,"params":%s}`, method, params)), nil, plainStream{mcp.Discard})
 	if !ok {
 		t.Fatal("no answer")
 	}

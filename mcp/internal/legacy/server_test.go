@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/internal/legacy"
@@ -92,7 +93,7 @@ func newSession(t *testing.T, h mcp.Handler, version string) *legacy.Session {
 
 func ask(t *testing.T, s *legacy.Session, sink legacy.Stream, text string) string {
 	t.Helper()
-	out, answered := s.Handle(t.Context(), scan(t, text), nil, sink)
+	out, answered := s.Handle(t.Context(), time.Time{}, scan(t, text), nil, sink)
 	if !answered {
 		return "unanswered"
 	}

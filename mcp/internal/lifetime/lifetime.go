@@ -1,15 +1,16 @@
-package streamhttp
+// Package lifetime has contexts that cost little: a node has one for each call and
+// each open stream, and those of package context are made for trees.
+package lifetime
 
 import (
 	"context"
 	"sync"
 )
 
-// A streamContext is the context of a stream: it has the values of the request,
-// ends with the stream and takes a third of what the standard one does, of which
-// there would be thousands.
-type streamContext struct {
-	context.Context // of the request, without its end
+// A Context has the values of another one, ends when End is called and takes a
+// third of what the standard one does. What it is made with must not end by itself.
+type Context struct {
+	context.Context // without its end
 
 	mu    sync.Mutex
 	done  chan struct{} // nil until somebody asks
@@ -17,8 +18,13 @@ type streamContext struct {
 	after []*func() // to be run when it ends
 }
 
+// Until returns a Context with the values of parent, which is made without its end.
+func Until(parent context.Context) Context {
+	return Context{Context: context.WithoutCancel(parent)}
+}
+
 // Done implements context.Context.
-func (c *streamContext) Done() <-chan struct{} {
+func (c *Context) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
@@ -31,7 +37,7 @@ func (c *streamContext) Done() <-chan struct{} {
 }
 
 // Err implements context.Context.
-func (c *streamContext) Err() error {
+func (c *Context) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
@@ -39,7 +45,7 @@ func (c *streamContext) Err() error {
 
 // AfterFunc is what context.AfterFunc, and contexts made from this one, use
 // instead of a goroutine that waits for Done.
-func (c *streamContext) AfterFunc(f func()) (stop func() bool) {
+func (c *Context) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -61,14 +67,15 @@ func (c *streamContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// end ends the context. Only the first call does anything.
-func (c *streamContext) end() {
+// End ends the context with an error, as a rule context.Canceled. Only the first
+// call does anything, and reports true.
+func (c *Context) End(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return
+		return false
 	}
-	c.err = context.Canceled
+	c.err = err
 	if c.done != nil {
 		close(c.done)
 	}
@@ -76,4 +83,5 @@ func (c *streamContext) end() {
 		go (*f)() // as above
 	}
 	c.after = nil
+	return true
 }
