@@ -45,7 +45,7 @@ client (any revision)
 mcp/streamhttp, mcp/stdio      limits, Origin and Host, credentials from headers, strict scan, era, headers = body
   |                            mcp/internal/legacy turns old revisions into stateless requests here, and answers back
   v
-internal/gateway               the pipeline: resolve -> authorise -> admit -> guard -> attempt; each stage a file, each decision a value
+internal/gateway               the pipeline: resolve -> authorise -> admit -> cache -> guard -> attempt; each stage a file, each decision a value
   v
 internal/upstream              one upstream's life; waits for a restarting child, ends calls when it dies
   v

@@ -38,7 +38,7 @@ func shown(c *config.Config) map[string]any {
 		"allowed_origins": list(c.AllowedOrigins),
 		"limits": map[string]any{
 			"body": c.Limits.Body.String(), "sessions": c.Limits.Sessions, "session_idle": c.Limits.SessionIdle.String(),
-			"call_timeout": c.Limits.CallTimeout.String(), "max_calls": c.Limits.MaxCalls,
+			"call_timeout": c.Limits.CallTimeout.String(), "max_calls": c.Limits.MaxCalls, "cache": c.Limits.Cache.String(),
 		},
 		"shutdown_grace": c.ShutdownGrace.String(),
 		"upstreams":      upstreams,

@@ -29,6 +29,7 @@ type Config struct {
 	Auth           Auth
 	AllowedOrigins []string
 	Limits         Limits
+	ShutdownDelay  time.Duration // from not ready to no more connections
 	ShutdownGrace  time.Duration
 	Upstreams      []Upstream // in the order of the file, which decides collisions
 	Virtual        []Virtual
@@ -64,6 +65,7 @@ type Limits struct {
 	SessionIdle time.Duration // after which a session ends
 	CallTimeout time.Duration // of a call, from accept to result
 	MaxCalls    int           // in flight at one time
+	Cache       ByteSize      // of results that are kept
 }
 
 // Era says which revisions an upstream is spoken to in.

@@ -36,7 +36,7 @@ func TestDefault(t *testing.T) {
 		Listen: "127.0.0.1:8080", Admin: "127.0.0.1:9090",
 		Data: "/home/u/.local/state/fairlead", AdminSocket: "/home/u/.local/state/fairlead/admin.sock",
 		Log:           config.Log{Level: slog.LevelInfo, Format: "text"},
-		Limits:        config.Limits{Body: 4 << 20, Sessions: 10000, SessionIdle: 30 * time.Minute, CallTimeout: time.Minute, MaxCalls: 1024},
+		Limits:        config.Limits{Body: 4 << 20, Sessions: 10000, SessionIdle: 30 * time.Minute, CallTimeout: time.Minute, MaxCalls: 1024, Cache: 16 << 20},
 		ShutdownGrace: 30 * time.Second,
 	}
 	got := config.Default(environment(map[string]string{"HOME": "/home/u"}))
@@ -114,7 +114,7 @@ upstreams:
 		Log:            config.Log{Level: slog.LevelDebug, Format: "json"},
 		Auth:           config.Auth{Tokens: []config.Token{{Name: "laptop", Hash: hash}}},
 		AllowedOrigins: []string{"https://app.example.com", "http://localhost:3000"},
-		Limits:         config.Limits{Body: 512 << 10, Sessions: 5, SessionIdle: time.Hour, CallTimeout: 90 * time.Second, MaxCalls: 7},
+		Limits:         config.Limits{Body: 512 << 10, Sessions: 5, SessionIdle: time.Hour, CallTimeout: 90 * time.Second, MaxCalls: 7, Cache: 16 << 20},
 		ShutdownGrace:  5 * time.Second,
 		Upstreams: []config.Upstream{
 			{

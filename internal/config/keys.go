@@ -108,8 +108,18 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.Limits.MaxCalls },
 	},
 	{
+		path: "limits.cache", form: formSize, def: "16MiB", example: "16MiB",
+		doc:   "Memory for contents of resources that are kept for as long as their server says (ttlMs, cacheScope). 1B keeps none.",
+		field: func(t *target) any { return &t.config.Limits.Cache },
+	},
+	{
+		path: "shutdown_delay", form: formDuration, defNote: "none", example: "5s",
+		doc:   "Time between the moment when /readyz says that the node stops and the one when it takes no more connections, for a balancer to notice. Calls are answered meanwhile.",
+		field: func(t *target) any { return &t.config.ShutdownDelay },
+	},
+	{
 		path: "shutdown_grace", form: formDuration, def: "30s", example: "30s",
-		doc:   "Time that calls in flight get to finish when the node stops. Then they are ended.",
+		doc:   "Time that calls in flight get to finish when the node takes no more connections. Then they are ended.",
 		field: func(t *target) any { return &t.config.ShutdownGrace },
 	},
 	{

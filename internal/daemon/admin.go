@@ -25,23 +25,29 @@ func (d *Daemon) openAdmin(ctx context.Context, down *teardown, broken chan<- er
 	if err != nil {
 		return nil, err
 	}
-	nothing := func(context.Context) error { return nil }
 	// Closed after everything else: an operator can watch the node drain.
-	d.startAdmin("admin socket", d.adminRoutes(), socket, down, broken, nothing)
+	d.startAdmin("admin socket", d.adminRoutes(), socket, down, broken)
 	ln, err := listen(ctx, "admin", "tcp", d.cfg.Admin)
 	if err != nil {
 		return nil, err
 	}
-	d.startAdmin("admin", d.guardAdmin(d.adminRoutes(), ln.Addr()), ln, down, broken, nothing)
+	d.startAdmin("admin", d.guardAdmin(d.adminRoutes(), ln.Addr()), ln, down, broken)
 	return ln.Addr(), nil
 }
 
-func (d *Daemon) startAdmin(name string, h http.Handler, ln net.Listener, down *teardown, broken chan<- error, drain func(context.Context) error) {
+func (d *Daemon) startAdmin(name string, h http.Handler, ln net.Listener, down *teardown, broken chan<- error) {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
-	d.startServer(name, srv, newLimited(ln, 256), down, broken, drain)
+	limit := newLimited(ln, 256)
+	s := d.startServer(name, srv, limit, limit, down, broken)
+	down.push(name+" requests", func(grace context.Context) error {
+		nothing := make(chan error, 1)
+		nothing <- nil
+		s.shutdown(grace, nothing)
+		return nil
+	})
 }
 
 func (d *Daemon) adminRoutes() http.Handler {

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -121,7 +120,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 		d.upstreams = append(d.upstreams, upstream.New(u.Name, d.spec(u), opts))
 		d.critical[u.Name] = u.Critical
 	}
-	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls, Virtual: virtual(cfg)})
+	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls, Virtual: virtual(cfg), CacheBytes: int64(cfg.Limits.Cache)})
 	d.front = newFront(cfg, d.upstreams, d.gateway, d.log)
 	d.monitor = d.newMonitor()
 	return d, nil
@@ -154,19 +153,17 @@ func (d *Daemon) Kill() {
 	d.killOnce.Do(func() { close(d.killed) })
 }
 
-// flush is how long answers to calls that were ended may take to be written.
-const flush = 2 * time.Second
-
-// Run serves until ctx ends or Stop is called, and then drains: not ready, no new
-// connections, calls finish until the shutdown grace is over and are then ended
-// with an error, streams get their completion, children are stopped. It returns
-// nil after a clean end. No goroutine started by Run outlives it.
+// Run serves until ctx ends or Stop is called, and then drains: not ready, after
+// the shutdown delay no new connections, streams get their completion, calls finish
+// until the shutdown grace is over and are then ended with an error, children are
+// stopped. It returns nil after a clean end. No goroutine started by Run outlives it.
 func (d *Daemon) Run(ctx context.Context) error {
 	if d.where.Load() != nil || d.draining.Load() {
 		return errors.New("a node runs once")
 	}
 	down := &teardown{log: d.log}
 	err := d.serve(ctx, down)
+	d.announceEnd(err == nil)
 	// From here on nothing depends on ctx: it may have ended, and draining takes its own time.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.ShutdownGrace)
 	defer cancel()
@@ -201,7 +198,8 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 		return err
 	}
 	endpoint := "http://"
-	var wrapped net.Listener = newLimited(ln, maxConnections)
+	limit := newLimited(ln, maxConnections)
+	var wrapped net.Listener = limit
 	if d.cert != nil {
 		endpoint = "https://"
 		wrapped = tls.NewListener(wrapped, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*d.cert}, NextProtos: []string{"h2", "http/1.1"}})
@@ -211,10 +209,13 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	d.runMonitor(ctx, down)
 
 	// Pushed after the upstreams, so taken down before them: calls still have somebody to answer them.
-	d.startServer("mcp", d.front.server(), wrapped, down, broken, d.front.close)
-	down.push("readiness", func(context.Context) error {
-		d.draining.Store(true)
-		d.ready.Store(false)
+	mcp := d.startServer("mcp", d.front.server(), wrapped, limit, down, broken)
+	down.push("mcp calls", func(grace context.Context) error {
+		d.front.endSubscriptions()
+		mcp.leave(grace)
+		closed := make(chan error, 1)
+		go func() { closed <- d.front.close(grace) }() // bounded by grace
+		mcp.shutdown(grace, closed)
 		return nil
 	})
 	where := Addresses{Endpoint: endpoint + reachable(ln.Addr()) + "/mcp", Admin: "http://" + reachable(admin), Socket: d.cfg.AdminSocket}
@@ -235,6 +236,22 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	return nil
 }
 
+// announceEnd says that the node is not ready any more and gives those who ask for
+// it, such as balancers, the time to notice, during which nothing else changes.
+func (d *Daemon) announceEnd(inOrder bool) {
+	d.draining.Store(true)
+	d.ready.Store(false)
+	if !inOrder || d.cfg.ShutdownDelay == 0 {
+		return
+	}
+	wait := time.NewTimer(d.cfg.ShutdownDelay)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-d.killed:
+	}
+}
+
 // runUpstreams runs the supervision tree until it is taken down.
 func (d *Daemon) runUpstreams(ctx context.Context, down *teardown) {
 	tree := supervise.NewTree("upstreams", nil)
@@ -248,39 +265,5 @@ func (d *Daemon) runUpstreams(ctx context.Context, down *teardown) {
 	down.push("upstreams", func(context.Context) error {
 		stop()
 		return <-done // bounded by the tree's own timeout
-	})
-}
-
-// startServer serves ln until it is taken down: closed to new connections at once,
-// given until the grace ends to finish, and cut off a little later.
-func (d *Daemon) startServer(name string, srv *http.Server, ln net.Listener, down *teardown, broken chan<- error, drain func(context.Context) error) {
-	srv.ErrorLog = slog.NewLogLogger(d.log.With("component", name).Handler(), slog.LevelDebug)
-	done := make(chan struct{})
-	go func() { // ends when srv is closed
-		defer close(done)
-		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			broken <- fmt.Errorf("%s listener: %w", name, err)
-		}
-	}()
-	down.pushLate(name+" connections", func(context.Context) error {
-		// The calls have ended by now, the last ones with an error that is just being written.
-		writing, cancel := context.WithTimeout(context.Background(), flush)
-		defer cancel()
-		err := srv.Shutdown(writing)
-		if err != nil {
-			err = srv.Close()
-		}
-		<-done
-		return err
-	})
-	down.push(name+" calls", func(grace context.Context) error {
-		drained := make(chan error, 1)
-		go func() { drained <- drain(grace) }() // bounded by grace
-		err := errors.Join(srv.Shutdown(grace), <-drained)
-		if err != nil {
-			// Not an error of the node: the calls that remain are ended next.
-			d.log.Warn("calls are ended", "listener", name, "reason", "the shutdown grace is over")
-		}
-		return nil
 	})
 }

@@ -84,6 +84,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "There is nothing here; MCP is at /mcp", http.StatusNotFound)
 }
 
+// endSubscriptions completes the streams of the latest revision on all endpoints.
+func (f *front) endSubscriptions() {
+	for _, h := range f.endpoints {
+		h.EndSubscriptions()
+	}
+}
+
 // close ends streams and sessions of all endpoints side by side.
 func (f *front) close(ctx context.Context) error {
 	var wg sync.WaitGroup

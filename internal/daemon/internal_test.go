@@ -4,6 +4,7 @@ package daemon
 import (
 	"errors"
 	"net"
+	"net/http"
 	"testing"
 )
 
@@ -42,7 +43,13 @@ func TestLimited(t *testing.T) {
 	default:
 	}
 	_ = first.Close()
-	_ = first.Close() // must not free a second slot
+	l.connState(first, http.StateActive) // frees nothing
+	select {
+	case <-accepted:
+		t.Error("a second connection before the server has told the end of the first")
+	default:
+	}
+	l.connState(first, http.StateClosed)
 	second := <-accepted
 	// The limit is reached again: Accept waits for a slot, and Close ends the wait.
 	_ = l.Close()
@@ -50,6 +57,7 @@ func TestLimited(t *testing.T) {
 		t.Errorf("Accept after Close: %v, want net.ErrClosed", err)
 	}
 	_ = second.Close()
+	l.connState(second, http.StateHijacked)
 	if len(l.slots) != 0 {
 		t.Errorf("%d slots are taken after all connections were closed", len(l.slots))
 	}

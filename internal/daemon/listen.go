@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"syscall"
@@ -77,8 +78,10 @@ func reachable(addr net.Addr) string {
 // about 10 KB: 16384 of them are 160 MB, and header and idle timeouts free them.
 const maxConnections = 16384
 
-// limited is a listener that has a bounded number of connections open. Beyond
-// it clients wait in the backlog of the system.
+// limited is a listener that has a bounded number of connections open. Beyond it
+// clients wait in the backlog of the system. Its connections are those of the
+// system, unwrapped, since streams are parked on them; so the server tells by
+// connState when one has ended. A parked stream is none of them any more.
 type limited struct {
 	net.Listener
 	slots chan struct{}
@@ -99,22 +102,21 @@ func (l *limited) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		<-l.slots
-		return nil, err
 	}
-	return &limitedConn{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+	return c, err
 }
+
+// connState is for http.Server.ConnState, which tells the end of each accepted connection once.
+func (l *limited) connState(_ net.Conn, state http.ConnState) {
+	if state == http.StateClosed || state == http.StateHijacked {
+		<-l.slots
+	}
+}
+
+// open is the number of connections.
+func (l *limited) open() int { return len(l.slots) }
 
 func (l *limited) Close() error {
 	l.once.Do(func() { close(l.done) })
 	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	free func()
-}
-
-func (c *limitedConn) Close() error {
-	defer c.free()
-	return c.Conn.Close()
 }

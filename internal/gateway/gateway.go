@@ -31,6 +31,9 @@ type Options struct {
 	Coalesce time.Duration
 	// MaxStreams bounds the open subscriptions. Zero means 10,000.
 	MaxStreams int
+	// CacheBytes bounds the results that are kept for as long as their hints say. Zero
+	// means 16 MiB.
+	CacheBytes int64
 	// Virtual are servers made of chosen things of the upstreams, beside [Gateway.One] and
 	// with names of their own.
 	Virtual []Virtual
@@ -48,23 +51,28 @@ const (
 type Gateway struct {
 	opts       Options
 	serverInfo []byte
-	upstreams  []*upstream.Upstream // in config order
 	sealer     *mcp.Sealer
 	admitted   counter
 	retries    *limit.Budget
 	history    *history
-	root       *scope
-	ones       map[string]*scope
-	stops      []func()
+	patience   patience
+	cache      *cache
+	root       *door
+	shape      atomic.Pointer[shape]
+
+	changing sync.Mutex                    // held by Set and Close
+	watches  map[*upstream.Upstream]func() // upstream -> what ends the watching of it
+	closed   bool
 }
 
-// scope is one server that the gateway shows: all upstreams, one, or a virtual server.
+// scope is one server that the gateway shows, as it is between two changes of its
+// shape: all upstreams, one, a virtual server, or one that is gone.
 type scope struct {
 	g         *Gateway
+	door      *door
 	upstreams []*upstream.Upstream
 	prefixed  bool     // whether names carry the upstream's name
 	virtual   *Virtual // nil for the others
-	hub       *hub
 
 	building sync.Mutex // held while a view is built, so that it is built once
 	view     atomic.Pointer[view]
@@ -73,7 +81,7 @@ type scope struct {
 // New makes a gateway in front of upstreams, in order of precedence; opts may be
 // nil. It does not run the upstreams. It panics if two have the same name.
 func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
-	g := &Gateway{upstreams: upstreams, ones: make(map[string]*scope)}
+	g := &Gateway{watches: make(map[*upstream.Upstream]func())}
 	if opts != nil {
 		g.opts = *opts
 	}
@@ -104,51 +112,19 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 	g.admitted.max = g.opts.MaxCalls
 	g.retries = limit.NewBudget(retryShare, retryBurst)
 	g.history = newHistory()
+	if g.opts.CacheBytes == 0 {
+		g.opts.CacheBytes = 16 << 20
+	}
+	g.cache = newCache(g.opts.CacheBytes)
 
-	g.root = newScope(&scope{g: g, upstreams: upstreams, prefixed: true})
-	for _, u := range upstreams {
-		g.addOne(u.Name(), &scope{g: g, upstreams: []*upstream.Upstream{u}})
-	}
-	for i := range g.opts.Virtual {
-		v := &g.opts.Virtual[i]
-		s := &scope{g: g, virtual: v}
-		for _, u := range upstreams {
-			if slices.ContainsFunc(slices.Concat(v.Tools, v.Prompts, v.Resources), func(p Pick) bool { return p.from(u) }) {
-				s.upstreams = append(s.upstreams, u)
-			}
-		}
-		g.addOne(v.Name, s)
-	}
-	for _, u := range upstreams {
-		shown := []*scope{g.root}
-		for _, s := range g.ones {
-			if slices.Contains(s.upstreams, u) {
-				shown = append(shown, s)
-			}
-		}
-		g.stops = append(g.stops, u.Watch(func(c upstream.Change) {
-			for _, s := range shown {
-				s.hub.changed(u, c)
-			}
-		}))
-	}
+	g.root = newDoor(&scope{g: g, prefixed: true})
+	g.shape.Store(&shape{})
+	g.Set(Shape{Upstreams: upstreams, Virtual: g.opts.Virtual})
 	return g
 }
 
-func (g *Gateway) addOne(name string, s *scope) {
-	if g.ones[name] != nil {
-		panic("gateway: two servers named " + name)
-	}
-	g.ones[name] = newScope(s)
-}
-
-func newScope(s *scope) *scope {
-	s.hub = newHub(s)
-	return s
-}
-
 // alone reports whether the scope is one upstream as it is.
-func (s *scope) alone() bool { return !s.prefixed && s.virtual == nil }
+func (s *scope) alone() bool { return len(s.upstreams) == 1 && !s.prefixed && s.virtual == nil }
 
 // name is that of the virtual server, or empty.
 func (s *scope) name() string {
@@ -161,41 +137,47 @@ func (s *scope) name() string {
 // Root returns the server that has everything of all upstreams.
 func (g *Gateway) Root() mcp.Handler { return g.root }
 
-// One returns the server that is one upstream under its own names, or a virtual one.
+// One returns the server that is one upstream under its own names, or a virtual
+// one. It stays the same when what is behind the name changes, and has nothing
+// once the name is gone.
 func (g *Gateway) One(name string) (mcp.Handler, bool) {
-	s, ok := g.ones[name]
-	return s, ok
+	d, ok := g.shape.Load().doors[name]
+	return d, ok
 }
 
 // Names lists the servers that One returns, sorted.
-func (g *Gateway) Names() []string { return slices.Sorted(maps.Keys(g.ones)) }
+func (g *Gateway) Names() []string { return slices.Sorted(maps.Keys(g.shape.Load().doors)) }
 
 // Hidden lists what collides with something of an earlier upstream or is
 // otherwise not offered by Root, in config order, and then the same of the virtual servers.
 func (g *Gateway) Hidden() []Hidden {
-	hidden := slices.Clone(g.root.current().hidden)
-	for i := range g.opts.Virtual {
-		hidden = append(hidden, g.ones[g.opts.Virtual[i].Name].current().hidden...)
+	hidden := slices.Clone(g.root.scope.Load().current().hidden)
+	now := g.shape.Load()
+	for i := range now.Virtual {
+		hidden = append(hidden, now.doors[now.Virtual[i].Name].scope.Load().current().hidden...)
 	}
 	return hidden
 }
 
 // Missing names the upstreams that have never been listed, in config order.
-func (g *Gateway) Missing() []string { return g.root.missing() }
+func (g *Gateway) Missing() []string { return g.root.scope.Load().missing() }
 
 // Close ends all open subscriptions with their completion result. Calls go on.
 func (g *Gateway) Close() {
-	for _, stop := range g.stops {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.closed = true
+	for _, stop := range g.watches {
 		stop()
 	}
 	g.root.hub.close()
-	for _, s := range g.ones {
-		s.hub.close()
+	for _, d := range g.shape.Load().doors {
+		d.hub.close()
 	}
 }
 
-// Handle implements [mcp.Handler].
-func (s *scope) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+// handle answers a request with what the scope is.
+func (s *scope) handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
 	switch req.Method {
 	case mcp.MethodDiscover:
 		return s.discover(ctx, req.Meta.Version.Modern())
@@ -219,7 +201,7 @@ func (s *scope) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mc
 			return s.call(ctx, req, sink)
 		}
 	case mcp.MethodListen:
-		return s.hub.listen(ctx, req, sink)
+		return s.door.hub.listen(ctx, s, req, sink)
 	}
 	return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
 }
@@ -249,23 +231,71 @@ func (s *scope) missing() []string {
 	return names
 }
 
-// await gives upstreams that have just been started some time. Those of which an
-// attempt has failed get none, or each list would take that long.
+func (s *scope) stale() []string {
+	var names []string
+	for _, u := range s.upstreams {
+		if u.Stale() {
+			names = append(names, u.Name())
+		}
+	}
+	return names
+}
+
+// await gives upstreams that have never been listed ListWait, counted once from when
+// they were first waited for: a slow one delays the first lists and no others. Those
+// of which an attempt has failed get none.
 func (s *scope) await(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.g.opts.ListWait)
-	defer cancel()
+	type wait struct {
+		u     *upstream.Upstream
+		until time.Time
+	}
+	var waits []wait // for all of them at the same time
 	for _, u := range s.upstreams {
 		if u.Catalogue() != nil {
 			continue
 		}
 		u.Wake()
-		if u.Status().State != upstream.Starting {
-			continue
-		}
-		select {
-		case <-u.Listed():
-		case <-ctx.Done():
-			return
+		if u.Status().State == upstream.Starting {
+			waits = append(waits, wait{u, s.g.patience.until(u, s.g.opts.ListWait)})
 		}
 	}
+	for _, w := range waits {
+		left := time.Until(w.until)
+		if left <= 0 {
+			continue
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-w.u.Listed():
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// patience remembers until when lists wait for an upstream.
+type patience struct {
+	mu   sync.Mutex
+	ends map[*upstream.Upstream]time.Time
+}
+
+func (p *patience) until(u *upstream.Upstream, wait time.Duration) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	end, ok := p.ends[u]
+	if !ok {
+		if p.ends == nil {
+			p.ends = make(map[*upstream.Upstream]time.Time)
+		}
+		end = time.Now().Add(wait)
+		p.ends[u] = end
+	}
+	return end
+}
+
+func (p *patience) forget(u *upstream.Upstream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.ends, u)
 }

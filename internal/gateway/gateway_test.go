@@ -94,7 +94,7 @@ func TestUnknownAndDeniedAreTheSame(t *testing.T) {
 }
 
 func TestPipelineOrder(t *testing.T) {
-	want := []string{"resolve", "authorise", "parameters", "admit", "deadline", "guard", "attempt"}
+	want := []string{"resolve", "authorise", "parameters", "admit", "cache", "deadline", "guard", "attempt"}
 	if diff := cmp.Diff(want, gateway.Stages()); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}

@@ -187,7 +187,7 @@ func TestPlacesComeBack(t *testing.T) {
 			_, _ = g.Root().Handle(ctx, callOf("x", "1h", ""), mcp.Discard)
 			cancel()
 		}
-		if _, err := g.Root().Handle(t.Context(), callOf("x", "1ms", ""), mcp.Discard); err != nil || g.Recent(1)[0].Decisions[5].Rule != "a place at once" {
+		if _, err := g.Root().Handle(t.Context(), callOf("x", "1ms", ""), mcp.Discard); err != nil || g.Recent(1)[0].Decisions[6].Rule != "a place at once" {
 			t.Errorf("%v, %+v", err, g.Recent(1)[0].Decisions)
 		}
 	})

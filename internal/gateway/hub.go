@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +19,12 @@ const maxURIs = 1024
 // settleTime bounds how long the upstreams can hold up an acknowledgement.
 const settleTime = time.Second
 
-// hub holds the open subscriptions of a scope. They hold no goroutine.
+// hub holds the open subscriptions of a door. They hold no goroutine.
 type hub struct {
-	scope *scope
+	g    *Gateway
+	door *door
+
+	binding sync.Mutex // held while watched resources get other owners; before mu
 
 	mu     sync.Mutex
 	closed bool
@@ -32,19 +37,25 @@ type hub struct {
 // sub is one subscription.
 type sub struct {
 	sink   mcp.Sink
-	lists  map[string]bool               // methods of list changes that it wants
-	uris   map[string]*upstream.Upstream // resources that it wants, with who owns them
-	stops  []func()                      // upstream subscriptions
-	detach func() bool                   // stops waiting for the end of the request
+	lists  map[string]bool // methods of list changes that it wants
+	detach func() bool     // stops waiting for the end of the request
 
 	mu      sync.Mutex
+	watched map[string]watch // URI of a resource that it wants -> who has it; the keys stay
+	ended   bool
 	acked   bool
 	pending []*mcp.Notification // from before the acknowledgement; at most one per list and URI
 	waiting map[string]bool     // what is pending
 }
 
-func newHub(s *scope) *hub {
-	return &hub{scope: s, subs: make(map[*sub]struct{}), dirty: make(map[string]bool)}
+// watch is the subscription of an upstream's resource; zero while nobody has it.
+type watch struct {
+	owner *upstream.Upstream
+	stop  func()
+}
+
+func newHub(g *Gateway, d *door) *hub {
+	return &hub{g: g, door: d, subs: make(map[*sub]struct{}), dirty: make(map[string]bool)}
 }
 
 // filterMembers are the members of a filter that ask for changes of lists.
@@ -58,16 +69,16 @@ func filterMembers() [3]struct{ member, capability, method string } {
 
 // listen answers subscriptions/listen (MCP 2026-07-28, basic/patterns/subscriptions):
 // it says what can be honoured; the subscriptions upstream form behind it.
-func (h *hub) listen(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+func (h *hub) listen(ctx context.Context, at *scope, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
 	filter := jsonrpc.Get(req.Params, "notifications")
 	if len(filter) == 0 || filter[0] != '{' {
 		return mcp.Result{}, mcp.ErrInvalidParams("notifications is missing or not an object")
 	}
-	s := &sub{sink: sink, lists: make(map[string]bool), uris: make(map[string]*upstream.Upstream), waiting: make(map[string]bool)}
+	s := &sub{sink: sink, lists: make(map[string]bool), watched: make(map[string]watch), waiting: make(map[string]bool)}
 	var honoured []jsonrpc.Member
 	for _, m := range filterMembers() {
 		switch value := string(jsonrpc.Get(filter, m.member)); {
-		case value == "true" && h.offers(m.capability):
+		case value == "true" && at.tells(m.capability):
 			s.lists[m.method] = true
 			honoured = append(honoured, jsonrpc.Member{Key: m.member, Value: []byte("true")})
 		case value != "" && value != "true" && value != "false":
@@ -79,12 +90,14 @@ func (h *hub) listen(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 		return mcp.Result{}, err
 	}
 	if len(uris) > 0 {
-		h.scope.await(ctx)
+		at.await(ctx)
 		list := []byte{'['}
 		for _, uri := range uris {
-			if !h.subscribe(s, uri) {
+			w := at.watch(uri)
+			if w.owner == nil {
 				continue
 			}
+			s.watched[uri] = w
 			if len(list) > 1 {
 				list = append(list, ',')
 			}
@@ -95,10 +108,11 @@ func (h *hub) listen(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 		}
 	}
 	if err := h.add(ctx, s); err != nil {
-		for _, stop := range s.stops {
-			stop()
-		}
+		s.end()
 		return mcp.Result{}, err
+	}
+	if now := h.door.scope.Load(); now != at { // it has changed before the subscription was there to be told
+		h.rebind(s, now, false)
 	}
 	s.settle(ctx) // what comes meanwhile is kept for after the acknowledgement
 	ack := jsonrpc.Splice(nil, nil, jsonrpc.Member{Key: "notifications", Value: jsonrpc.Splice(nil, nil, honoured...)})
@@ -137,36 +151,43 @@ func filterURIs(filter []byte) ([]string, error) {
 	return uris, nil
 }
 
-// offers reports whether changes of a list can be told.
-func (h *hub) offers(capability string) bool {
-	if v := h.scope.virtual; v != nil {
-		return v.has(capability)
-	}
-	if h.scope.prefixed {
+// tells reports whether changes of a list can be told.
+func (s *scope) tells(capability string) bool {
+	switch {
+	case s.virtual != nil:
+		return s.virtual.has(capability)
+	case !s.alone():
 		return true // as the capabilities of Root say
 	}
-	c := h.scope.upstreams[0].Catalogue()
+	c := s.upstreams[0].Catalogue()
 	return c == nil || c.Has(capability)
 }
 
-// subscribe asks the owner of a resource for its updates.
-func (h *hub) subscribe(s *sub, uri string) bool {
-	u := h.scope.upstreams[0]
-	if !h.scope.alone() {
-		if u = h.scope.current().owner(uri); u == nil {
-			return false
-		}
-	}
-	if c := u.Catalogue(); c == nil || !c.Subscribes() {
-		return false
+// watch asks the owner of a resource for its updates. The watch is zero if there is
+// nobody who could tell.
+func (s *scope) watch(uri string) watch {
+	u := s.watchable(uri)
+	if u == nil {
+		return watch{}
 	}
 	stop, ok := u.Subscribe(uri)
 	if !ok {
-		return false
+		return watch{}
 	}
-	s.uris[uri] = u
-	s.stops = append(s.stops, stop)
-	return true
+	return watch{u, stop}
+}
+
+func (s *scope) watchable(uri string) *upstream.Upstream {
+	var u *upstream.Upstream
+	if s.alone() {
+		u = s.upstreams[0]
+	} else {
+		u = s.current().owner(uri)
+	}
+	if u == nil || u.Catalogue() == nil || !u.Catalogue().Subscribes() {
+		return nil
+	}
+	return u
 }
 
 // settle gives the upstreams a moment to know of the subscriptions, so that what
@@ -174,15 +195,40 @@ func (h *hub) subscribe(s *sub, uri string) bool {
 func (s *sub) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	for _, u := range s.uris {
+	for _, u := range s.owners() {
 		u.Settle(ctx)
+	}
+}
+
+// owners are the upstreams of which resources are watched.
+func (s *sub) owners() []*upstream.Upstream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var owners []*upstream.Upstream
+	for _, w := range s.watched {
+		if w.owner != nil && !slices.Contains(owners, w.owner) {
+			owners = append(owners, w.owner)
+		}
+	}
+	return owners
+}
+
+// end ends the subscriptions upstream, for good.
+func (s *sub) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	for _, w := range s.watched {
+		if w.stop != nil {
+			w.stop()
+		}
 	}
 }
 
 func (h *hub) add(ctx context.Context, s *sub) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(h.subs) >= h.scope.g.opts.MaxStreams {
+	if h.closed || len(h.subs) >= h.g.opts.MaxStreams {
 		return &upstream.Failure{Class: upstream.Overloaded, RetryAfter: time.Second, RetrySafe: true}
 	}
 	h.subs[s] = struct{}{}
@@ -200,9 +246,7 @@ func (h *hub) remove(s *sub) {
 		return
 	}
 	s.detach()
-	for _, stop := range s.stops {
-		stop()
-	}
+	s.end()
 }
 
 // changed is told of a change of an upstream. It does not wait.
@@ -210,20 +254,72 @@ func (h *hub) changed(u *upstream.Upstream, c upstream.Change) {
 	if c.URI != "" || c.Gap {
 		h.updated(u, c)
 	}
-	if len(c.Lists) == 0 {
-		return
+	h.changedLists(c.Lists)
+	if slices.Contains(c.Lists, upstream.Resources) || slices.Contains(c.Lists, upstream.Templates) {
+		now := h.door.scope.Load()
+		for _, s := range h.open() {
+			h.rebind(s, now, true)
+		}
 	}
+}
+
+// moved is told that the door has another scope: who listens learns what is different.
+func (h *hub) moved(from, to *scope) {
+	was, is := from.current(), to.current()
+	var kinds []upstream.Kind
+	for _, kind := range upstream.Kinds() {
+		if was.lists[kind].generation != is.lists[kind].generation {
+			kinds = append(kinds, kind)
+		}
+	}
+	h.changedLists(kinds)
+	for _, s := range h.open() {
+		h.rebind(s, to, false)
+	}
+}
+
+// rebind follows watched resources to who has them now; orphans says that only those
+// which nobody had are looked for. Of each that has another owner, or none any more,
+// an update is told: who reads it then learns what has become of it, and the watch
+// holds for when it comes back.
+func (h *hub) rebind(s *sub, at *scope, orphans bool) {
+	h.binding.Lock()
+	defer h.binding.Unlock()
+	s.mu.Lock()
+	watched := maps.Clone(s.watched)
+	s.mu.Unlock()
+	for uri, was := range watched {
+		if orphans && was.owner != nil || was.owner == at.watchable(uri) {
+			continue
+		}
+		is := at.watch(uri)
+		s.mu.Lock()
+		if s.ended {
+			was = is // it has ended what it had itself
+		} else {
+			s.watched[uri] = is
+		}
+		s.mu.Unlock()
+		if was.stop != nil {
+			was.stop()
+		}
+		h.send(s, uri, updateOf(uri))
+	}
+}
+
+// changedLists sees to it that changes of lists are told soon.
+func (h *hub) changedLists(kinds []upstream.Kind) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(h.subs) == 0 {
+	if h.closed || len(h.subs) == 0 || len(kinds) == 0 {
 		return
 	}
-	for _, kind := range c.Lists {
+	for _, kind := range kinds {
 		h.dirty[changeMethod(kind)] = true
 	}
 	if h.timer == nil {
 		h.timing.Add(1)
-		h.timer = time.AfterFunc(h.scope.g.opts.Coalesce, h.flush)
+		h.timer = time.AfterFunc(h.g.opts.Coalesce, h.flush)
 	}
 }
 
@@ -263,23 +359,36 @@ func (h *hub) flush() {
 func (h *hub) updated(u *upstream.Upstream, c upstream.Change) {
 	encoded := make(map[string]*mcp.Notification)
 	for _, s := range h.open() {
-		for uri, owner := range s.uris {
-			if owner != u || !c.Gap && !covers(uri, c.URI) {
-				continue
-			}
-			told := uri
-			if !c.Gap {
-				told = c.URI
-			}
+		for _, told := range s.concerned(u, c) {
 			n := encoded[told]
 			if n == nil {
-				n = mcp.NewNotification(mcp.NotificationResourceUpdated,
-					jsonrpc.Splice(nil, nil, jsonrpc.Member{Key: "uri", Value: jsonrpc.AppendString(nil, told)}))
+				n = updateOf(told)
 				encoded[told] = n
 			}
 			h.send(s, told, n)
 		}
 	}
+}
+
+// concerned lists the URIs that a subscription is told of after a change.
+func (s *sub) concerned(u *upstream.Upstream, c upstream.Change) (uris []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for uri, w := range s.watched {
+		switch {
+		case w.owner != u:
+		case c.Gap:
+			uris = append(uris, uri)
+		case covers(uri, c.URI):
+			uris = append(uris, c.URI)
+		}
+	}
+	return uris
+}
+
+func updateOf(uri string) *mcp.Notification {
+	return mcp.NewNotification(mcp.NotificationResourceUpdated,
+		jsonrpc.Splice(nil, nil, jsonrpc.Member{Key: "uri", Value: jsonrpc.AppendString(nil, uri)}))
 }
 
 // covers reports whether an update of uri is for a subscription to subscribed: the

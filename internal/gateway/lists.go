@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 	"github.com/fairlead-mcp/fairlead/mcp"
@@ -13,44 +14,73 @@ const (
 	metaServerInfo = "io.modelcontextprotocol/serverInfo"
 	// metaMissing is the _meta key of a list that names upstreams which are not in it yet.
 	metaMissing = "io.fairlead/missing"
-	tasksExt    = mcp.ExtensionTasks
+	// metaStale is the _meta key of a list that names upstreams of which it has what was
+	// last known: they are away, or could not be listed again.
+	metaStale = "io.fairlead/stale"
+	tasksExt  = mcp.ExtensionTasks
 )
 
-// list answers tools/list, prompts/list, resources/list and resources/templates/list.
+// list answers tools/list, prompts/list, resources/list and resources/templates/list
+// from the last known catalogues; it never asks an upstream.
 func (s *scope) list(ctx context.Context, kind upstream.Kind, req *mcp.Request) (mcp.Result, error) {
 	s.await(ctx)
 	if err := ctx.Err(); err != nil {
 		return mcp.Result{}, err
 	}
-	missing := s.missing() // before the view: who comes in between is named and there
+	// Before the view: who comes in between is named and there.
+	missing, stale := s.missing(), s.stale()
+	hint := s.hint(kind)
 	body, err := s.current().lists[kind].page(kind, jsonrpc.Get(req.Params, "cursor"))
 	if err != nil {
 		return mcp.Result{}, err
 	}
-	return s.ours(body, missing), nil
+	return s.ours(body, missing, stale, hint), nil
 }
 
-// ours makes a result of the gateway's own. What is offered can change at any
-// moment and differs between callers, so nobody is to keep it.
-func (s *scope) ours(body []byte, missing []string) mcp.Result {
+// hint says how long a list may be kept: as long as the part that may be kept
+// shortest, and by others only if every part may.
+func (s *scope) hint(kind upstream.Kind) mcp.Cache {
+	hint := mcp.Cache{TTL: maxTTL, Scope: mcp.CachePublic}
+	for _, u := range s.upstreams {
+		part := u.Hint(kind)
+		hint.TTL = min(hint.TTL, part.TTL)
+		if part.Scope != mcp.CachePublic {
+			hint.Scope = mcp.CachePrivate
+		}
+	}
+	return hint
+}
+
+// maxTTL bounds how long the gateway has its lists kept: its config may change.
+const maxTTL = 5 * time.Minute
+
+// ours makes a result of the gateway's own.
+func (s *scope) ours(body []byte, missing, stale []string, hint mcp.Cache) mcp.Result {
 	var meta []jsonrpc.Member
 	if info := s.info(); info != nil {
 		meta = append(meta, jsonrpc.Member{Key: metaServerInfo, Value: info})
 	}
 	if len(missing) > 0 {
-		names := []byte{'['}
-		for i, name := range missing {
-			if i > 0 {
-				names = append(names, ',')
-			}
-			names = jsonrpc.AppendString(names, name)
-		}
-		meta = append(meta, jsonrpc.Member{Key: metaMissing, Value: append(names, ']')})
+		meta = append(meta, jsonrpc.Member{Key: metaMissing, Value: stringArray(missing)})
+	}
+	if len(stale) > 0 {
+		meta = append(meta, jsonrpc.Member{Key: metaStale, Value: stringArray(stale)})
 	}
 	if meta != nil {
 		body = jsonrpc.Splice(nil, body, jsonrpc.Member{Key: "_meta", Value: jsonrpc.Splice(nil, nil, meta...)})
 	}
-	return mcp.Result{Body: body, Cache: mcp.Cache{Scope: mcp.CachePrivate}}
+	return mcp.Result{Body: body, Cache: hint}
+}
+
+func stringArray(list []string) []byte {
+	out := []byte{'['}
+	for i, s := range list {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = jsonrpc.AppendString(out, s)
+	}
+	return append(out, ']')
 }
 
 // info returns the serverInfo of the scope: the node's, or that of the one upstream.
@@ -67,14 +97,11 @@ func (s *scope) info() []byte {
 // discover answers server/discover. tasks says whether the caller's revision has the
 // tasks that the gateway carries.
 func (s *scope) discover(ctx context.Context, tasks bool) (mcp.Result, error) {
-	versions := []byte{'['}
-	for i, v := range mcp.Versions() {
-		if i > 0 {
-			versions = append(versions, ',')
-		}
-		versions = jsonrpc.AppendString(versions, string(v))
+	var versions []string
+	for _, v := range mcp.Versions() {
+		versions = append(versions, string(v))
 	}
-	members := []jsonrpc.Member{{Key: "supportedVersions", Value: append(versions, ']')}}
+	members := []jsonrpc.Member{{Key: "supportedVersions", Value: stringArray(versions)}}
 
 	var instructions string
 	var missing []string
@@ -100,7 +127,8 @@ func (s *scope) discover(ctx context.Context, tasks bool) (mcp.Result, error) {
 	if instructions != "" {
 		members = append(members, jsonrpc.Member{Key: "instructions", Value: jsonrpc.AppendString(nil, instructions)})
 	}
-	return s.ours(jsonrpc.Splice(nil, nil, members...), missing), nil
+	// The instructions change with what the upstreams say, and nothing tells of it.
+	return s.ours(jsonrpc.Splice(nil, nil, members...), missing, nil, mcp.Cache{Scope: mcp.CachePrivate}), nil
 }
 
 // superset is what Root can do with whatever upstreams come: what a client was

@@ -19,13 +19,18 @@ type member struct {
 	h    mcp.Handler
 	spec upstream.Spec
 	down bool // never reached
+	hang bool // neither reached nor known to fail
 
 	mu   sync.Mutex
 	done chan struct{}
 	seen []*mcp.Request // calls, as the upstream got them
 }
 
-func (m *member) dial(context.Context, upstream.Whose) (*upstream.Conn, error) {
+func (m *member) dial(ctx context.Context, _ upstream.Whose) (*upstream.Conn, error) {
+	if m.hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if m.down {
 		return nil, mcp.ErrClosed
 	}
@@ -72,7 +77,7 @@ func newNode(t testing.TB, opts *gateway.Options, members ...*member) (g *gatewa
 	g = gateway.New(upstreams, opts)
 	for i, u := range upstreams {
 		wg.Go(func() { _ = u.Run(ctx) })
-		if !members[i].down {
+		if !members[i].down && !members[i].hang {
 			<-u.Listed()
 		}
 	}

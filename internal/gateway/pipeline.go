@@ -46,6 +46,7 @@ func stages() []stage {
 		{"authorise", authorise},   // may the caller have it
 		{"parameters", parameters}, // do mirrored headers say the same as the body
 		{"admit", admit},           // is there room in the node
+		{"cache", lookup},          // is there a fresh answer
 		{"deadline", deadline},     // until when
 		{"guard", guard},           // is there room at the upstream
 		{"attempt", attempt},       // ask the upstream
@@ -77,7 +78,9 @@ type call struct {
 	// narrow, set by a stage, bounds the context of the stages after it.
 	narrow     func(context.Context) (context.Context, func())
 	progressed func()             // set by deadline where progress moves it
-	result     mcp.Result         // set by attempt
+	result     mcp.Result         // set by attempt, or by cache
+	answered   bool               // set by cache: there is nothing left to do
+	keep       func(mcp.Result)   // set by cache: takes the result
 	asked      *upstream.Upstream // set by attempt: who answered
 	told       atomic.Bool        // the caller has got a notification
 }
@@ -100,7 +103,7 @@ func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 		now := time.Now()
 		trace.Decisions = append(trace.Decisions, Decision{Stage: st.name, Rule: rule, OK: err == nil, Took: now.Sub(last)})
 		last = now
-		if err != nil {
+		if err != nil || c.answered {
 			break
 		}
 		if c.narrow != nil {
@@ -108,6 +111,12 @@ func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.
 			ctx, undo = c.narrow(ctx)
 			c.after, c.narrow = append(c.after, undo), nil
 		}
+	}
+	if s.tooLate(err) {
+		return mcp.Result{}, err // not the end of the call, so nothing to remember
+	}
+	if err == nil && c.keep != nil {
+		c.keep(c.result)
 	}
 	switch {
 	case c.asked != nil:

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -42,6 +43,19 @@ func (v *Virtual) picks(kind upstream.Kind) []Pick {
 	}
 	return v.Resources
 }
+
+// upstreams are those that the virtual server chooses from.
+func (v *Virtual) upstreams(all []*upstream.Upstream) (out []*upstream.Upstream) {
+	for _, u := range all {
+		if slices.ContainsFunc(slices.Concat(v.Tools, v.Prompts, v.Resources), func(p Pick) bool { return p.from(u) }) {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// equal reports whether both are the same to every caller.
+func (v *Virtual) equal(w *Virtual) bool { return reflect.DeepEqual(v, w) }
 
 func plain(pattern string) bool { return !strings.ContainsAny(pattern, "*?") }
 

@@ -26,6 +26,10 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 	if req.Method == mcp.MethodListen {
 		return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
 	}
+	if err := u.begin(); err != nil {
+		return mcp.Result{}, err
+	}
+	defer u.end()
 	var l *link
 	if whose, own := u.owner(req); own {
 		var leave func()
@@ -107,6 +111,9 @@ func (u *Upstream) acquire(ctx context.Context) (*link, error) {
 			timer = time.NewTimer(u.spec.StartTimeout)
 			defer timer.Stop()
 			late = timer.C
+		}
+		if err := u.retired(); err != nil {
+			return nil, err
 		}
 		delay := u.keeper.Wake()
 		if state == Stopped || attempts != first || (state == Failed && delay > 0) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -19,7 +20,8 @@ type Catalogue struct {
 	Templates    []Item
 	Prompts      []Item
 
-	versions []mcp.Version // that it says it supports
+	versions []mcp.Version      // that it says it supports
+	hints    map[Kind]mcp.Cache // of its lists, as it said
 }
 
 // Item is one entry of a list: its name (for resources the URI, for templates the
@@ -92,7 +94,13 @@ func (c *Catalogue) Items(k Kind) []Item {
 	return nil
 }
 
-func (c *Catalogue) set(k Kind, items []Item) {
+func (c *Catalogue) set(k Kind, items []Item, hint mcp.Cache) {
+	hints := maps.Clone(c.hints) // c may be a copy of one that others read
+	if hints == nil {
+		hints = make(map[Kind]mcp.Cache)
+	}
+	hints[k] = hint
+	c.hints = hints
 	switch k {
 	case Tools:
 		c.Tools = items
@@ -153,20 +161,19 @@ func (u *Upstream) fetch(ctx context.Context, h mcp.Handler) (*Catalogue, error)
 		if !c.Has(k.capability()) {
 			continue
 		}
-		items, err := u.fetchList(ctx, h, k)
+		items, hint, err := u.fetchList(ctx, h, k)
 		if err != nil {
 			return nil, err
 		}
-		c.set(k, items)
+		c.set(k, items, hint)
 	}
 	return c, nil
 }
 
 // fetchList asks for all pages of one list. A server that declares the capability
 // but has no such method, as many do for templates, has an empty list.
-func (u *Upstream) fetchList(ctx context.Context, h mcp.Handler, k Kind) ([]Item, error) {
+func (u *Upstream) fetchList(ctx context.Context, h mcp.Handler, k Kind) (items []Item, hint mcp.Cache, err error) {
 	var (
-		items  []Item
 		size   int
 		params = []byte(`{}`)
 		seen   = make(map[string]bool) // cursors, since a server that repeats one would be asked for ever
@@ -175,27 +182,31 @@ func (u *Upstream) fetchList(ctx context.Context, h mcp.Handler, k Kind) ([]Item
 		res, err := h.Handle(ctx, u.request(k.Method(), params), mcp.Discard)
 		if err != nil {
 			if mcp.ErrorOf(err).Code == jsonrpc.CodeMethodNotFound {
-				return nil, nil
+				return nil, hint, nil
 			}
-			return nil, fmt.Errorf("%s: %w", k.Method(), err)
+			return nil, hint, fmt.Errorf("%s: %w", k.Method(), err)
 		}
+		if len(seen) == 0 {
+			hint = res.Cache
+		}
+		hint = stricter(hint, res.Cache)
 		for raw := range jsonrpc.Elements(jsonrpc.Get(res.Body, string(k))) {
 			name, ok := jsonrpc.Unquote(jsonrpc.Get(raw, k.key()))
 			if !ok || name == "" {
-				return nil, fmt.Errorf("%s: entry %d has no %s", k.Method(), len(items), k.key())
+				return nil, hint, fmt.Errorf("%s: entry %d has no %s", k.Method(), len(items), k.key())
 			}
 			size += len(raw)
 			if len(items) == u.opts.MaxItems || size > u.opts.MaxListBytes {
-				return nil, fmt.Errorf("%s: more than %d entries or %d bytes", k.Method(), u.opts.MaxItems, u.opts.MaxListBytes)
+				return nil, hint, fmt.Errorf("%s: more than %d entries or %d bytes", k.Method(), u.opts.MaxItems, u.opts.MaxListBytes)
 			}
 			items = append(items, Item{Name: name, Raw: bytes.Clone(raw)})
 		}
 		cursor := jsonrpc.Get(res.Body, "nextCursor")
 		if cursor == nil || string(cursor) == "null" {
-			return items, nil
+			return items, hint, nil
 		}
 		if seen[string(cursor)] || len(seen) > u.opts.MaxItems {
-			return nil, fmt.Errorf("%s: the pages do not end", k.Method())
+			return nil, hint, fmt.Errorf("%s: the pages do not end", k.Method())
 		}
 		seen[string(cursor)] = true
 		params = jsonrpc.Splice(nil, []byte(`{}`), jsonrpc.Member{Key: "cursor", Value: bytes.Clone(cursor)})
@@ -225,7 +236,7 @@ func differences(a, b *Catalogue) []Kind {
 // same reports whether both say the same.
 func (c *Catalogue) same(d *Catalogue) bool {
 	return len(differences(c, d)) == 0 && bytes.Equal(c.Capabilities, d.Capabilities) &&
-		bytes.Equal(c.Server, d.Server) && c.Instructions == d.Instructions
+		bytes.Equal(c.Server, d.Server) && c.Instructions == d.Instructions && maps.Equal(c.hints, d.hints)
 }
 
 func equal(a, b []Item) bool {

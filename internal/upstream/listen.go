@@ -114,7 +114,7 @@ func (u *Upstream) listen(l *link, first bool) error {
 
 	reopen := time.NewTimer(0) // the first stream is opened like any that follows a gap
 	defer reopen.Stop()
-	poll := time.NewTicker(pollEvery)
+	poll := time.NewTimer(u.pollDelay())
 	defer poll.Stop()
 	var watching <-chan struct{}
 	for {
@@ -149,11 +149,12 @@ func (u *Upstream) listen(l *link, first bool) error {
 				first = false
 			}
 		case <-poll.C:
-			if ls.refused || !u.Catalogue().tells() {
+			if ls.refused || u.Stale() || !u.Catalogue().tells() {
 				if err := ls.renew(false); err != nil {
 					u.log.Debug("catalogue not refreshed", "err", err)
 				}
 			}
+			poll.Reset(u.pollDelay())
 		}
 	}
 }
@@ -350,9 +351,15 @@ func (ls *listener) takeDirty() []Kind {
 	return kinds
 }
 
-// refresh lists the given kinds again. On an error the catalogue stays as it was.
-func (ls *listener) refresh(kinds []Kind) error {
+// refresh lists the given kinds again. On an error the catalogue stays as it was,
+// and counts as stale until everything has been listed again.
+func (ls *listener) refresh(kinds []Kind) (err error) {
 	u := ls.u
+	defer func() {
+		if err != nil || len(kinds) == len(Kinds()) {
+			u.lookedNow(err)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ls.ctx, u.spec.StartTimeout)
 	defer cancel()
 	next := *u.Catalogue()
@@ -364,11 +371,11 @@ func (ls *listener) refresh(kinds []Kind) error {
 		next = *all
 	} else {
 		for _, k := range kinds {
-			items, err := u.fetchList(ctx, ls.l.conn.Handler, k)
+			items, hint, err := u.fetchList(ctx, ls.l.conn.Handler, k)
 			if err != nil {
 				return fmt.Errorf("refresh: %w", err)
 			}
-			next.set(k, items)
+			next.set(k, items, hint)
 		}
 	}
 	if next.same(u.Catalogue()) {

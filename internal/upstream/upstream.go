@@ -42,6 +42,8 @@ type Status struct {
 	Tools     int         // number of tools listed
 	Instances int         // connections of single callers
 	Listed    bool        // the catalogue is known, though maybe from an earlier connection
+	Drained   bool        // takes no new calls
+	Running   int         // calls, those that wait for the connection included
 }
 
 // Change is something about an upstream that its watchers may want to pass on.
@@ -76,7 +78,10 @@ type Upstream struct {
 	moved    chan struct{} // closed and replaced when state or link change
 	attempts int           // attempts that ended without having been ready
 	reached  bool          // the current attempt has been ready
+	looked   time.Time     // when everything was last listed
+	behind   bool          // the last attempt to list something failed
 	listed   chan struct{} // closed with the first catalogue
+	draining draining
 	watched  map[string]int
 	watching chan struct{} // closed and replaced when the keys of watched change
 	wishes   int           // counts those changes
@@ -171,7 +176,7 @@ func (u *Upstream) Status() Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	st := u.status
-	st.Instances = n
+	st.Instances, st.Running = n, u.draining.running
 	return st
 }
 
@@ -183,8 +188,10 @@ func (u *Upstream) Catalogue() *Catalogue { return u.catalogue.Load() }
 func (u *Upstream) Listed() <-chan struct{} { return u.listed }
 
 // Restart ends the connection, and a child with it, and opens another at once. Calls
-// that run end as they do when a connection is lost.
+// that run end as they do when a connection is lost. One that was drained takes
+// calls again.
 func (u *Upstream) Restart() {
+	u.Undrain()
 	u.mu.Lock()
 	l := u.link
 	u.mu.Unlock()
@@ -352,6 +359,7 @@ func (u *Upstream) connected(l *link, c *Catalogue) {
 	var last *Catalogue
 	u.update(func() {
 		last = u.catalogue.Swap(c)
+		u.looked, u.behind = time.Now(), false
 		u.link = l
 		u.reached = true
 		u.to(Ready)

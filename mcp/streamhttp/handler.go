@@ -80,6 +80,7 @@ type Handler struct {
 
 	mu      sync.Mutex
 	closed  bool
+	leaving bool // no new subscriptions
 	streams map[*stream]struct{}
 	drained chan struct{} // closed when the handler is closed and has no streams
 }
@@ -200,6 +201,20 @@ func (s *Handler) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed
+}
+
+// EndSubscriptions ends the streams of subscriptions/listen with the result that
+// says so, and refuses new ones: their clients subscribe elsewhere. Everything else
+// goes on. It is a step towards Close for those who are not in a hurry.
+func (s *Handler) EndSubscriptions() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = true
+	for st := range s.streams {
+		if len(st.id) > 0 {
+			st.End(mcp.Result{}, nil)
+		}
+	}
 }
 
 // Close ends the endpoint: new requests are refused, open streams end with the
@@ -349,7 +364,7 @@ func modern(h http.Header, msg *jsonrpc.Message) bool {
 // open enters a stream into the open ones. It answers by itself if it cannot, and returns false.
 func (s *Handler) open(w http.ResponseWriter, st *stream) bool {
 	s.mu.Lock()
-	closed, full := s.closed, len(s.streams) >= s.opts.MaxStreams
+	closed, full := s.closed || s.leaving && len(st.id) > 0, len(s.streams) >= s.opts.MaxStreams
 	if !closed && !full {
 		s.streams[st] = struct{}{}
 	}
