@@ -167,7 +167,7 @@ var upstreamKeys = append([]key{
 	},
 	{
 		path: "env_pass", form: formNames, example: "[HTTPS_PROXY]",
-		doc:   "Names of variables that the command gets from the environment of the node, where they are set. It gets no others besides PATH, HOME, LANG, TZ and TMPDIR.",
+		doc:   "Names of variables that the command gets from the environment of the node, where they are set. It gets no others besides PATH, HOME, LANG, TZ and TMPDIR, and FAIRLEAD_CHILD, by which the node knows what descends from it.",
 		field: func(t *target) any { return &t.upstream.EnvPass },
 	},
 	{

@@ -24,6 +24,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/internal/gateway"
 	"github.com/fairlead-mcp/fairlead/internal/health"
+	"github.com/fairlead-mcp/fairlead/internal/sandbox"
 	"github.com/fairlead-mcp/fairlead/internal/supervise"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 )
@@ -67,6 +68,7 @@ type Daemon struct {
 	gateway   *gateway.Gateway
 	front     *front
 	monitor   *health.Monitor
+	sandbox   *sandbox.Sandbox
 	started   time.Time
 
 	ready    atomic.Bool
@@ -110,6 +112,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 		}
 		d.cert = &cert
 	}
+	d.sandbox = sandbox.New(cfg.Data, &sandbox.Options{Logger: d.log})
 	if err := d.addServers(); err != nil {
 		return nil, err
 	}
@@ -129,6 +132,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 func (d *Daemon) upstreamOptions() *upstream.Options {
 	return &upstream.Options{
 		Logger: d.log, ClientName: "fairlead", ClientVersion: d.opts.Version,
+		Sandbox: d.sandbox,
 		OnEvent: func(st upstream.Status) { d.monitor.Wake(upstreamPrefix + st.Name) },
 	}
 }
@@ -205,6 +209,13 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 		wrapped = tls.NewListener(wrapped, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*d.cert}, NextProtos: []string{"h2", "http/1.1"}})
 	}
 
+	if err := d.sandbox.Open(); err != nil {
+		return err
+	}
+	down.push("sandbox", func(context.Context) error {
+		d.sandbox.Close()
+		return nil
+	})
 	d.runUpstreams(ctx, down)
 	d.runMonitor(ctx, down)
 

@@ -33,7 +33,9 @@ func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 			era = stdio.Era(u.Status().Era)
 		}
 	}
+	child := u.newChild()
 	c, err := stdio.Start(ctx, cmd, &stdio.ClientOptions{
+		Launch:       child.start,
 		Era:          era,
 		ClientInfo:   mcp.Implementation{Name: u.opts.ClientName, Version: u.opts.ClientVersion},
 		StopWait:     u.spec.StopTimeout,
@@ -42,14 +44,18 @@ func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 		Stderr:       func(line []byte) { u.log.Debug("stderr", "line", string(line)) },
 	})
 	if err != nil {
+		child.release()
 		return nil, err
 	}
 	return &Conn{
 		Handler: c,
 		Done:    c.Done(),
 		Err:     c.Err,
-		// Two waits of StopTimeout, before SIGTERM and before SIGKILL, and a moment for the end itself.
-		Close:   func() error { return closeWithin(2*u.spec.StopTimeout+time.Second, c.Close) },
+		Close: func() error {
+			defer child.release()
+			// Two waits of StopTimeout, before SIGTERM and before SIGKILL, and a moment for the end itself.
+			return closeWithin(2*u.spec.StopTimeout+time.Second, c.Close)
+		},
 		Version: c.Version,
 		PID:     c.PID(),
 	}, nil

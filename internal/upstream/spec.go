@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fairlead-mcp/fairlead/internal/sandbox"
 	"github.com/fairlead-mcp/fairlead/internal/supervise"
 	"github.com/fairlead-mcp/fairlead/mcp"
 )
@@ -118,6 +119,8 @@ type Options struct {
 	// Permit is asked directly before each start of the program, restarts included;
 	// an error means that it is not started. Nil permits it.
 	Permit func() error
+	// Sandbox starts the program. Nil starts it without any protection of the node.
+	Sandbox *sandbox.Sandbox
 	// Dial replaces the connection that Spec describes: for servers compiled in. It
 	// is called concurrently where callers have connections of their own.
 	Dial func(ctx context.Context, whose Whose) (*Conn, error)

@@ -67,6 +67,10 @@ type ClientOptions struct {
 	// called by the reader of the connection: it must not block, and params is
 	// valid until it returns. Nil drops it.
 	OnNotification func(method string, params []byte)
+	// Launch starts the child in place of cmd.Start: for whoever starts processes in
+	// ways of his own, such as through a launcher. It returns when the program runs;
+	// after an error nothing is left. Nil calls cmd.Start.
+	Launch func(cmd *exec.Cmd) error
 	// Stderr gets each line that a child writes to its standard error, cut at
 	// 8 KB. It must not block for long; line is valid until it returns. Nil drops it.
 	Stderr func(line []byte)
@@ -187,7 +191,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, opts *ClientOptions) (*Client, er
 
 func startOnce(ctx context.Context, cmd *exec.Cmd, o ClientOptions) (*Client, error) {
 	c := newClient(o)
-	child, err := startChild(cmd)
+	child, err := startChild(cmd, o.Launch)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}

@@ -26,7 +26,7 @@ type child struct {
 }
 
 // startChild starts a copy of cmd in a process group of its own.
-func startChild(template *exec.Cmd) (*child, error) {
+func startChild(template *exec.Cmd, launch func(*exec.Cmd) error) (*child, error) {
 	if template.Stdin != nil || template.Stdout != nil || template.Stderr != nil {
 		return nil, errors.New("the command's standard streams are set")
 	}
@@ -66,7 +66,10 @@ func startChild(template *exec.Cmd) (*child, error) {
 	// Files, not readers and writers: package os/exec then copies nothing, and Wait
 	// does not depend on what the child leaves behind.
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
-	err := cmd.Start()
+	if launch == nil {
+		launch = (*exec.Cmd).Start
+	}
+	err := launch(cmd)
 	closeAll(files[:3])
 	if err != nil {
 		closeAll(files[3:])

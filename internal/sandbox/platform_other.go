@@ -1,0 +1,44 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+)
+
+var errLinuxOnly = errors.New("only Linux can do that")
+
+func self() (string, error)     { return os.Executable() }
+func noNewPrivileges() error    { return nil } // said in Protections
+func dieWithParent(*exec.Cmd)   {}
+func adopt() error              { return errLinuxOnly }
+func canReap() error            { return errLinuxOnly }
+func reap(ctx context.Context)  { <-ctx.Done() }
+func sweep(func(mark) bool) int { return 0 }
+func runs(int, uint64) bool     { return true }
+func rlimitOf(v uint64) (r syscall.Rlimit) {
+	r.Cur, r.Max = v, v
+	return r
+}
+
+func identity() (namespace string, pid int, start uint64, err error) {
+	return "0", os.Getpid(), 0, nil
+}
+
+func closeOnExec(first int) error {
+	names, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if fd, err := strconv.Atoi(n.Name()); err == nil && fd >= first {
+			syscall.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
