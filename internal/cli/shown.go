@@ -20,7 +20,7 @@ func shown(c *config.Config) map[string]any {
 		u := &c.Upstreams[i]
 		m := map[string]any{
 			"era": u.Era, "timeout": u.Timeout.String(), "start_timeout": u.StartTimeout.String(),
-			"tools": map[string]any{"allow": list(u.Tools.Allow), "deny": list(u.Tools.Deny)}, "labels": list(u.Labels),
+			"tools": map[string]any{"allow": list(u.Tools.Allow), "deny": list(u.Tools.Deny), "max_result": sizes(u.Tools.MaxResult)}, "max_result": u.MaxResult.String(), "labels": list(u.Labels),
 		}
 		if u.URL != "" {
 			m["url"], m["headers"] = u.URL, hidden(slices.Sorted(maps.Keys(u.Headers)))
@@ -72,6 +72,14 @@ func virtual(servers []config.Virtual) map[string]any {
 	out := map[string]any{}
 	for _, v := range servers {
 		out[v.Name] = map[string]any{"instructions": v.Instructions, "tools": picks(v.Tools), "prompts": picks(v.Prompts), "resources": picks(v.Resources)}
+	}
+	return out
+}
+
+func sizes(m map[string]config.ByteSize) map[string]string {
+	out := map[string]string{}
+	for pattern, size := range m {
+		out[pattern] = size.String()
 	}
 	return out
 }

@@ -92,6 +92,7 @@ type Upstream struct {
 	Era          Era
 	Tools        Tools
 	Labels       []string
+	MaxResult    ByteSize      // of a tool; zero for no bound
 	Timeout      time.Duration // of one call
 	Timeouts     []Timeout     // of some calls, in the order of the file
 	TimeoutMax   time.Duration // of a call with progress; zero where progress does not count
@@ -109,6 +110,8 @@ type Upstream struct {
 type Tools struct {
 	Allow []string
 	Deny  []string
+	// MaxResult bounds results in bytes, by pattern; of several that match the smallest counts.
+	MaxResult map[string]ByteSize
 }
 
 // Load reads the YAML file at path. lookup is the environment, os.LookupEnv

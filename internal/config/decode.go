@@ -182,6 +182,8 @@ func (d *decoder) set(k *key, path string, n *node, t *target) {
 	case *map[string]string:
 		*field = map[string]string{}
 		d.values(k, path, n, func(name, value string) { (*field)[name] = value })
+	case *map[string]ByteSize:
+		*field = d.sizes(k, path, n)
 	case *[]Pick:
 		*field = d.picks(k, path, n)
 	case *[]Virtual:
@@ -303,6 +305,31 @@ func (d *decoder) secrets(k *key, path string, n *node) map[string]secret.Text {
 			continue
 		}
 		out[f.key] = secret.New(s)
+	}
+	return out
+}
+
+// sizes reads sizes by pattern.
+func (d *decoder) sizes(k *key, path string, n *node) map[string]ByteSize {
+	if n.kind != object {
+		d.wrong(k, path, n, fmt.Sprintf("this is %s", n.kind))
+		return nil
+	}
+	out := map[string]ByteSize{}
+	for _, f := range n.fields {
+		at := join(path, f.key)
+		d.places[at] = f.place
+		if _, what := k.form.check(d, f.key); what != "" {
+			d.add(f.place, at, "write "+k.form.write, "%s", what)
+			continue
+		}
+		if s, ok := d.scalar(k, at, f.value); ok {
+			v, err := ParseByteSize(s)
+			if err != nil {
+				d.wrong(k, at, f.value, "not a size")
+			}
+			out[f.key] = v
+		}
 	}
 	return out
 }

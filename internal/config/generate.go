@@ -240,6 +240,8 @@ func (k *key) schema() map[string]any {
 		return byName(`^[^\[\]{}\\ ]+$`, pattern("string", `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`))
 	case formValues:
 		return map[string]any{"type": []string{"object", "null"}}
+	case formSizes:
+		return byName("^[^\\s\\[\\]{}]+$", pattern([]string{"string", "integer"}, `^[0-9]+ *([KMG]i?B|B)?$`))
 	case formPicks, formResourcePicks:
 		item := objectSchema(pickKeys)
 		if k.form == formResourcePicks {

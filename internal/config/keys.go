@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // target is what a row of the table writes to; the row knows which one it needs.
 type target struct {
 	config   *Config
@@ -201,9 +203,9 @@ var upstreamKeys = append([]key{
 		field: func(t *target) any { return &t.upstream.Tools.Deny },
 	},
 	{
-		path: "labels", form: formLabels, example: "[code]",
-		doc:   "Words by which virtual servers choose this upstream, as label:WORD.",
-		field: func(t *target) any { return &t.upstream.Labels },
+		path: "tools.max_result", form: formSizes, example: "{\"search_*\": 32KiB}",
+		doc:   "Largest results of tools, by pattern, in place of max_result. Of several patterns that match, the smallest size counts.",
+		field: func(t *target) any { return &t.upstream.Tools.MaxResult },
 	},
 	{
 		path: "start_timeout", form: formDuration, def: "30s", example: "2m",
@@ -220,4 +222,4 @@ var upstreamKeys = append([]key{
 		doc:   "Whether the node is of no use without this upstream: while it is unhealthy, /readyz says 503.",
 		field: func(t *target) any { return &t.upstream.Critical },
 	},
-}, guardKeys...)
+}, slices.Concat(guardKeys, manyKeys)...)

@@ -12,6 +12,9 @@ import (
 // problem is a broken rule: the key it is shown at, what is wrong, what to do.
 type problem struct{ path, what, hint string }
 
+// minResult is the smallest bound of a result.
+const minResult = 1 << 10
+
 // maxSocket is the longest path of a Unix socket on every system we build for.
 const maxSocket = 103
 
@@ -100,6 +103,14 @@ func (u *Upstream) problems() (out []problem) {
 	}
 	if u.TimeoutMax != 0 && u.Timeout > u.TimeoutMax {
 		out = append(out, problem{"timeout_max", fmt.Sprintf("%s is less than timeout, %s", u.TimeoutMax, u.Timeout), "write more, or a smaller timeout"})
+	}
+	if u.MaxResult != 0 && u.MaxResult < minResult {
+		out = append(out, problem{"max_result", "too small for anything but the note that there is more", "write at least " + ByteSize(minResult).String()})
+	}
+	for pattern, size := range u.Tools.MaxResult {
+		if size < minResult {
+			out = append(out, problem{join("tools.max_result", pattern), "too small for anything but the note that there is more", "write at least " + ByteSize(minResult).String()})
+		}
 	}
 	if len(u.Headers) > 0 && u.Command != "" {
 		out = append(out, problem{"headers", "this is for a url, and the upstream has a command", "remove it, or write env"})

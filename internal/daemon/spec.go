@@ -17,11 +17,15 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 	s := upstream.Spec{
 		Command: u.Command, Args: u.Args, Dir: u.Dir, URL: u.URL, Era: upstream.Era(u.Era),
 		Allow: u.Tools.Allow, Deny: u.Tools.Deny,
+		MaxResult: int(u.MaxResult), MaxResults: map[string]int{},
 		CallTimeout: u.Timeout, MaxTimeout: u.TimeoutMax, StartTimeout: u.StartTimeout,
 		MaxConcurrent: u.Concurrent, Queue: u.QueueLength, QueueWait: u.QueueWait, Instances: upstream.Instances(u.Instances),
 	}
 	for _, t := range u.Timeouts {
 		s.Timeouts = append(s.Timeouts, upstream.TimeoutRule{For: t.For, Limit: t.Limit})
+	}
+	for pattern, size := range u.Tools.MaxResult {
+		s.MaxResults[pattern] = int(size)
 	}
 	if u.URL != "" {
 		s.Header = map[string][]string{}

@@ -107,6 +107,9 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 			res.Body = jsonrpc.Splice(nil, res.Body, jsonrpc.Member{Key: "requestState", Value: jsonrpc.AppendString(nil, sealed)})
 		}
 	}
+	if c.req.Method == mcp.MethodCallTool {
+		rule += c.trim(t, &res)
+	}
 	if !c.scope.alone() {
 		meta := jsonrpc.Splice(nil, jsonrpc.Get(res.Body, "_meta"), jsonrpc.Member{Key: metaServerInfo, Value: c.scope.g.serverInfo})
 		res.Body = jsonrpc.Splice(nil, res.Body, jsonrpc.Member{Key: "_meta", Value: meta})

@@ -34,6 +34,8 @@ type Options struct {
 	// CacheBytes bounds the results that are kept for as long as their hints say. Zero
 	// means 16 MiB.
 	CacheBytes int64
+	// RestBytes bounds what is kept of results that were cut. Zero means 32 MiB.
+	RestBytes int
 	// Virtual are servers made of chosen things of the upstreams, beside [Gateway.One] and
 	// with names of their own.
 	Virtual []Virtual
@@ -57,6 +59,7 @@ type Gateway struct {
 	history    *history
 	patience   patience
 	cache      *cache
+	rests      *rests
 	root       *door
 	shape      atomic.Pointer[shape]
 
@@ -91,7 +94,7 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 	for _, d := range []struct {
 		value *int
 		def   int
-	}{{&g.opts.MaxCalls, 4096}, {&g.opts.PageSize, 500}, {&g.opts.MaxStreams, 10_000}} {
+	}{{&g.opts.MaxCalls, 4096}, {&g.opts.PageSize, 500}, {&g.opts.MaxStreams, 10_000}, {&g.opts.RestBytes, 32 << 20}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
@@ -116,6 +119,7 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 		g.opts.CacheBytes = 16 << 20
 	}
 	g.cache = newCache(g.opts.CacheBytes)
+	g.rests = newRests(g.opts.RestBytes, g.sealer)
 
 	g.root = newDoor(&scope{g: g, prefixed: true})
 	g.shape.Store(&shape{})

@@ -118,7 +118,7 @@ func (s *scope) discover(ctx context.Context, tasks bool) (mcp.Result, error) {
 			}
 		}
 		c := u.Catalogue()
-		members = append(members, jsonrpc.Member{Key: "capabilities", Value: oneCapabilities(c.Capabilities, tasks)})
+		members = append(members, jsonrpc.Member{Key: "capabilities", Value: oneCapabilities(c.Capabilities, tasks, s.carriesRests())})
 		instructions = c.Instructions
 	}
 	if err := ctx.Err(); err != nil {
@@ -141,7 +141,7 @@ func (s *scope) allCapabilities(tasks bool) []byte {
 	if s.virtual != nil { // what it chooses from is in its config, so this too stays true
 		var edits []jsonrpc.Member
 		for _, capability := range []string{"completions", "prompts", "resources", "tools"} {
-			if !s.virtual.has(capability) {
+			if !s.virtual.has(capability) && (capability != "resources" || !s.carriesRests()) {
 				edits = append(edits, jsonrpc.Member{Key: capability})
 			}
 		}
@@ -156,11 +156,15 @@ func (s *scope) allCapabilities(tasks bool) []byte {
 
 // oneCapabilities are an upstream's own, with the changes of lists that the
 // gateway tells of by itself, and without what it does not carry.
-func oneCapabilities(raw []byte, tasks bool) []byte {
+func oneCapabilities(raw []byte, tasks, rests bool) []byte {
 	yes := jsonrpc.Member{Key: "listChanged", Value: []byte("true")}
 	edits := []jsonrpc.Member{{Key: "tasks"}}
 	for _, name := range []string{"prompts", "resources", "tools"} {
-		if c := jsonrpc.Get(raw, name); c != nil {
+		c := jsonrpc.Get(raw, name)
+		if c == nil && rests && name == "resources" {
+			c = []byte(`{}`) // what is left out of results can be read
+		}
+		if c != nil {
 			edits = append(edits, jsonrpc.Member{Key: name, Value: jsonrpc.Splice(nil, c, yes)})
 		}
 	}

@@ -30,6 +30,9 @@ func resolve(ctx context.Context, c *call) (rule string, err error) {
 			e.Data = jsonrpc.Splice(nil, nil, jsonrpc.Member{Key: "uri", Value: jsonrpc.AppendString(nil, c.req.Name)})
 			return e
 		}
+		if strings.HasPrefix(c.req.Name, restScheme) {
+			return readRest(ctx, c)
+		}
 		c.name = func(*target) {}
 		rule, err = c.resolveURI(ctx, c.req.Name)
 	case mcp.MethodComplete:

@@ -41,6 +41,8 @@ type target struct {
 	headers func() (*mcp.HeaderParams, error)
 	// repeatable says that to call it twice is to call it once: a tool that says so of itself.
 	repeatable bool
+	// structured says that a tool promises structured content.
+	structured bool
 }
 
 type ownedTemplate struct {
@@ -119,6 +121,7 @@ func (v *view) add(kind upstream.Kind, o *offer) (hidden string) {
 	case upstream.Tools:
 		schema := jsonrpc.Get(o.raw, "inputSchema")
 		t.repeatable = repeatable(o.item.Raw)
+		t.structured = jsonrpc.Get(o.item.Raw, "outputSchema") != nil
 		t.headers = sync.OnceValues(func() (*mcp.HeaderParams, error) { return mcp.CompileHeaderParams(schema) })
 	case upstream.Templates:
 		compiled := compileTemplate(o.item.Name)

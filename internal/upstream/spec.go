@@ -37,6 +37,11 @@ type Spec struct {
 	// empty or matches it, and Deny does not.
 	Allow, Deny []string
 
+	// MaxResult bounds a tool's result in bytes, and MaxResults those of tools by pattern;
+	// of several that match the smallest counts. Zero means no bound but that of messages.
+	MaxResult  int
+	MaxResults map[string]int
+
 	// CallTimeout bounds one call, from its acceptance to its result, time in the
 	// queue included. Zero means 5 minutes.
 	CallTimeout time.Duration
@@ -103,6 +108,17 @@ func (s *Spec) allows(tool string) (rule string, ok bool) {
 		}
 	}
 	return "not in allow", false
+}
+
+// maxResult is the bound of a tool's result; zero for none.
+func (s *Spec) maxResult(tool string) int {
+	most, found := s.MaxResult, false
+	for p, n := range s.MaxResults {
+		if Match(p, tool) && (!found || n < most) {
+			most, found = n, true
+		}
+	}
+	return most
 }
 
 // Options are the optional settings of an [Upstream].

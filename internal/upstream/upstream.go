@@ -170,6 +170,9 @@ func (u *Upstream) Spec() Spec { return u.spec }
 // callers, and by which rule.
 func (u *Upstream) Allows(tool string) (rule string, ok bool) { return u.spec.allows(tool) }
 
+// MaxResult bounds the result of a tool, by the upstream's own name; zero for no bound.
+func (u *Upstream) MaxResult(tool string) int { return u.spec.maxResult(tool) }
+
 // Status returns what is known now.
 func (u *Upstream) Status() Status {
 	n := u.instances.count()
