@@ -22,12 +22,12 @@ import (
 type front struct {
 	tokens    tokens
 	endpoints map[string]*streamhttp.Handler // path -> endpoint
-	sse       http.Handler                   // /sse, for clients of 2024-11-05
+	sse       map[string]http.Handler        // path -> the same by HTTP+SSE, for clients of 2024-11-05
 	running   atomic.Int64                   // requests, open streams included
 }
 
 func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gateway, log *slog.Logger) *front {
-	f := &front{tokens: cfg.Auth.Tokens, endpoints: map[string]*streamhttp.Handler{}}
+	f := &front{tokens: cfg.Auth.Tokens, endpoints: map[string]*streamhttp.Handler{}, sse: map[string]http.Handler{}}
 	opts := &streamhttp.HandlerOptions{
 		AllowedOrigins: cfg.AllowedOrigins,
 		Limits:         jsonrpc.Limits{MaxBytes: int(cfg.Limits.Body)},
@@ -42,10 +42,11 @@ func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gat
 		opts.Authenticate = f.tokens.authenticate
 	}
 	f.endpoints["/mcp"] = streamhttp.NewHandler(g.Root(), opts)
-	f.sse = f.endpoints["/mcp"].SSE()
+	f.sse["/sse"] = f.endpoints["/mcp"].SSE()
 	for _, name := range g.Names() {
 		if one, ok := g.One(name); ok {
-			f.endpoints["/mcp/"+name] = streamhttp.NewHandler(one, opts)
+			h := streamhttp.NewHandler(one, opts)
+			f.endpoints["/mcp/"+name], f.sse["/sse/"+name] = h, h.SSE()
 		}
 	}
 	return f
@@ -69,8 +70,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		return
 	}
-	if r.URL.Path == "/sse" {
-		f.sse.ServeHTTP(w, r)
+	if h, ok := f.sse[r.URL.Path]; ok {
+		h.ServeHTTP(w, r)
 		return
 	}
 	// Who may not call is not told which paths there are.

@@ -73,6 +73,7 @@ func (u *Upstream) dialRemote(_ context.Context, whose Whose) (*Conn, error) {
 		Timeout:      u.spec.longest(),
 		ClientInfo:   u.clientInfo,
 		Capabilities: u.offered(whose),
+		OneCaller:    !whose.Principal.Anonymous(),
 		OnInvalidTool: func(tool string, err error) {
 			u.log.Warn("tool left out", "tool", tool, "err", err)
 		},

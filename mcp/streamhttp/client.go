@@ -62,6 +62,11 @@ type ClientOptions struct {
 	// MaxParkedPerPrincipal those of one caller. Beyond, questions are refused. Zero
 	// means 256 and 16.
 	MaxParked, MaxParkedPerPrincipal int
+	// OneCaller says that all calls are of one party. What a server of an old revision
+	// asks on the GET stream of a session is then for the newest call in flight, and a
+	// log message there for the call that is alone: some servers send on whichever
+	// stream is at hand. Otherwise such questions belong to no call.
+	OneCaller bool
 	// OnInvalidTool is told of each tool that was left out of a list because its
 	// x-mcp-header annotations are invalid. Nil means nobody is.
 	OnInvalidTool func(tool string, err error)

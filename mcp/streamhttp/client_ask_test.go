@@ -107,6 +107,56 @@ func TestClientCloseWithParkedCall(t *testing.T) {
 	}
 }
 
+// TestClientAskedOnGetStream is asked on the GET stream while a call is in flight, as
+// some servers do. Where all calls are of one party that is the call, with its log
+// messages; else nobody knows whose question it is.
+func TestClientAskedOnGetStream(t *testing.T) {
+	for _, one := range []bool{true, false} {
+		t.Run(fmt.Sprint("one caller: ", one), func(t *testing.T) {
+			calling := make(chan struct{}, 8)
+			var s *oldServer
+			s = newOldServer(func(x *exchange) {
+				if x.msg.Method != mcp.MethodCallTool {
+					x.result(`{}`)
+					return
+				}
+				calling <- struct{}{}
+				x.stream(strings.Replace(`{"jsonrpc":"2.0","id":ID,"result":{"content":[]}}`, "content\":[]", "got\":"+<-s.answers, 1))
+			}, func(x *exchange) {
+				x.stream() // it is open
+				<-calling
+				x.stream(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":"careful"}}`)
+				x.stream(elicitation)
+				x.gone()
+			})
+			url := fake(t, s.handle)
+			c := dial(t, url, &streamhttp.ClientOptions{OneCaller: one, Capabilities: []byte(`{"elicitation":{}}`)})
+			if !one { // then it opens with a subscription only
+				req := request("subscriptions/listen", "", `{"notifications":{"toolsListChanged":true}}`)
+				if _, err := c.Handle(t.Context(), req, mcp.Discard); err != nil {
+					t.Fatal(err)
+				}
+			}
+			req := askedCall()
+			req.Meta.LogLevel = mcp.LogInfo
+			var told mcptest.Recorder
+			res, err := c.Handle(t.Context(), req, &told)
+			if !one {
+				if err != nil || !strings.Contains(string(res.Body), "belongs to no call") || len(told.Notes()) > 0 {
+					t.Errorf("%s, %v; told %v", res.Body, err, told.Notes())
+				}
+				return
+			}
+			if err != nil || res.Type != mcp.ResultInputRequired || len(told.Notes()) != 1 {
+				t.Fatalf("%s %s, %v; told %v", res.Type, res.Body, err, told.Notes())
+			}
+			if res, err = c.Handle(t.Context(), retryOf(req, res), mcp.Discard); err != nil || !strings.Contains(string(res.Body), "Ann") {
+				t.Errorf("retry: %s, %v", res.Body, err)
+			}
+		})
+	}
+}
+
 // TestClientRoots is asked for roots on the GET stream, which opens since somebody answers.
 func TestClientRoots(t *testing.T) {
 	roots := `{"jsonrpc":"2.0","id":"r","method":"roots/list"}`

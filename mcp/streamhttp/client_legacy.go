@@ -67,6 +67,9 @@ func (c *Client) openSession(ctx context.Context, first *mcp.Request) (*clientSe
 		return nil, fmt.Errorf("%s: %w", c.origin, err)
 	}
 	s.legacy = client
+	if c.opts.OneCaller {
+		s.hear() // the server may ask there
+	}
 	return s, nil
 }
 
@@ -150,6 +153,9 @@ func (s *clientSession) RoundTrip(ctx context.Context, method string, params []b
 	id := s.c.nextID()
 	params, caller := hopToken(params, id)
 	defer s.strays.expect(id, caller, x)()
+	if s.c.opts.OneCaller && mayAsk(method) {
+		defer s.strays.join(x)()
+	}
 	result, err := s.exchange(ctx, id, method, params, func(msg *jsonrpc.Message) error {
 		return s.other(ctx, msg, id, caller, x)
 	})
@@ -163,11 +169,15 @@ func (s *clientSession) RoundTrip(ctx context.Context, method string, params []b
 // boundTrip is bound for what nobody else bounds. Calls that may be asked outlive
 // the request that sends them: their requests and the time they are parked are bounded.
 func (c *Client) boundTrip(ctx context.Context, method string) (context.Context, context.CancelCauseFunc) {
-	switch method {
-	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource:
+	if mayAsk(method) {
 		return c.attach(ctx)
 	}
 	return c.bound(ctx)
+}
+
+// mayAsk reports whether a server may ask in the middle of a method.
+func mayAsk(method string) bool {
+	return method == mcp.MethodCallTool || method == mcp.MethodGetPrompt || method == mcp.MethodReadResource
 }
 
 // hopToken puts the token of this hop into params, if the caller has one, which it returns.
@@ -471,13 +481,19 @@ func (s *clientSession) readEvents(x *exchange) (heard bool) {
 		heard = true
 		switch msg.Kind {
 		case jsonrpc.Request:
-			s.answer(s.ctx, &msg, s.legacy.Requested)
+			ask := s.legacy.Requested
+			if x := s.strays.newest(); x != nil && !(msg.Method == mcp.MethodListRoots && s.legacy.Answers()) {
+				ask = x.Ask
+			}
+			s.answer(s.ctx, &msg, ask)
 		case jsonrpc.Notification:
 			switch {
 			case isChange(msg.Method), msg.Method == mcp.NotificationCancelled:
 				s.legacy.Notification(msg.Method, msg.Params)
 			case msg.Method == mcp.NotificationProgress:
 				s.strays.deliver(msg.Params)
+			case msg.Method == mcp.NotificationMessage:
+				s.strays.logged(msg.Params)
 			}
 		}
 	}

@@ -22,6 +22,7 @@ const text = value => ({ content: [{ type: 'text', text: String(value) }] });
 const settle = () => new Promise(resolve => setTimeout(resolve, 50));
 let begun = 0;
 let ended = 0;
+let grown = 0; // tools that the tool grow has added
 
 const live = new Set(); // servers with a session
 let notifyModern = { resourceUpdated() {}, toolsChanged() {} }; // of the HTTP handler of 2026-07-28
@@ -109,8 +110,12 @@ function build() {
     notifyModern.resourceUpdated(note);
     return text('touched');
   });
+  tool('trace', async ctx => text(meta(ctx)?.traceparent ?? ''));
+  const grow = (one, n) => one.registerTool(`grown${n}`, {}, async () => text(''));
+  for (let n = 1; n <= grown; n++) grow(s, n);
   tool('grow', async () => {
-    for (const one of live) await one.server.sendToolListChanged().catch(() => {});
+    grown++;
+    for (const one of live) grow(one, grown); // which tells who listens
     notifyModern.toolsChanged();
     return text('grown');
   });

@@ -12,23 +12,45 @@ import (
 
 var update = flag.Bool("update", false, "write docs/interop.md anew")
 
-const interopDoc = "../../docs/interop.md"
-
-// TestGenerated compares docs/interop.md with the table, or writes it with -update.
+// TestGenerated compares documents with the tables, or writes them with -update.
 func TestGenerated(t *testing.T) {
-	text := interop(t)
-	if *update {
-		if err := os.WriteFile(interopDoc, []byte(text), 0o644); err != nil {
+	for name, text := range map[string]string{"interop.md": interop(t), "translation.md": translation()} {
+		path := "../../docs/" + name
+		if *update {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		have, err := os.ReadFile(path)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return
+		if string(have) != text {
+			t.Errorf("docs/%s is not what the table says; run: make generate", name)
+		}
 	}
-	have, err := os.ReadFile(interopDoc)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// TestLimits holds each limit to cover something that no other does.
+func TestLimits(t *testing.T) {
+	used := map[*limit]bool{}
+	for _, u := range upstreams {
+		for _, c := range clientsOf(u) {
+			for _, f := range matrixFeatures() {
+				for i := range limits {
+					if limits[i].covers(way{c, u, f}) {
+						used[&limits[i]] = true
+						break
+					}
+				}
+			}
+		}
 	}
-	if string(have) != text {
-		t.Error("docs/interop.md is not what the table says; run: make generate")
+	for i := range limits {
+		if l := &limits[i]; !used[l] || l.why == "" {
+			t.Errorf("limit %d covers nothing that another does not, or has no reason: %+v", i, *l)
+		}
 	}
 }
 

@@ -174,7 +174,16 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (m
 	return complete(body), nil
 }
 
+// complete makes a result of one of an old revision. Members that mean something in
+// the latest one only are not the server's to set: some libraries send them in every revision.
 func complete(body []byte) mcp.Result {
+	for key := range jsonrpc.Members(body) {
+		if key == "resultType" || key == "ttlMs" || key == "cacheScope" {
+			body = jsonrpc.Splice(make([]byte, 0, len(body)), body,
+				jsonrpc.Member{Key: "resultType"}, jsonrpc.Member{Key: "ttlMs"}, jsonrpc.Member{Key: "cacheScope"})
+			break
+		}
+	}
 	return mcp.Result{Body: body, Type: mcp.ResultComplete, Cache: private}
 }
 

@@ -146,10 +146,11 @@ func inputRequired(asked []*inquiry, handle string) mcp.Result {
 		}
 		body = append(jsonrpc.AppendString(body, q.key), `:{"method":`...)
 		body = jsonrpc.AppendString(body, q.method)
-		if q.params != nil {
-			body = append(append(body, `,"params":`...), q.params...)
+		params := q.params
+		if params == nil {
+			params = []byte(`{}`) // may be left out, but go-sdk 1.8.0's client then reads what is not there
 		}
-		body = append(body, '}')
+		body = append(append(append(body, `,"params":`...), params...), '}')
 	}
 	body = append(body, '}')
 	if handle != "" {

@@ -157,6 +157,18 @@ func TestClientRequest(t *testing.T) {
 	}
 }
 
+// TestClientHintsOfOldServers: members of the latest revision that an old server
+// sends are not passed on, or they would stand there twice.
+func TestClientHintsOfOldServers(t *testing.T) {
+	w := &fakeWire{}
+	c := connect(t, w)
+	w.answers[mcp.MethodReadResource] = `{"ttlMs":5,"contents":[],"cacheScope":"public","resultType":"input_required"}`
+	res, err := c.Handle(t.Context(), &mcp.Request{Method: mcp.MethodReadResource, Name: "a://b", Params: []byte(`{"uri":"a://b"}`)}, mcp.Discard)
+	if err != nil || string(res.Body) != `{"contents":[]}` || res.Type != mcp.ResultComplete || res.Cache != (mcp.Cache{Scope: mcp.CachePrivate}) {
+		t.Errorf("%s %s %+v, %v", res.Type, res.Body, res.Cache, err)
+	}
+}
+
 func TestClientErrors(t *testing.T) {
 	local := errors.New("cable cut")
 	tests := []struct {

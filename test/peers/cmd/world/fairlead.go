@@ -95,12 +95,19 @@ func fairleadServer() *mcp.Server {
 		}),
 		mcp.AddTool(s, mcp.Tool{Name: "task", Execution: &mcp.ToolExecution{TaskSupport: mcp.TaskOptional}},
 			func(context.Context, *mcp.Call, struct{}) (string, error) { return "worked", nil }),
+		text("trace", func(_ context.Context, call *mcp.Call) (string, error) {
+			return call.Trace().Parent, nil
+		}),
+		s.AddRawTool(mcp.Tool{Name: "mirror", InputSchema: mcp.Raw(`{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}`)},
+			func(_ context.Context, call *mcp.Call, args []byte) (*mcp.ToolResult, error) {
+				return &mcp.ToolResult{Content: []mcp.Content{mcp.Text(string(args))}}, nil
+			}),
 		text("touch", func(context.Context, *mcp.Call) (string, error) {
 			s.ResourceUpdated(noteURI)
 			return "touched", nil
 		}),
 		text("grow", func(context.Context, *mcp.Call) (string, error) {
-			return "grown", text("grown", func(context.Context, *mcp.Call) (string, error) { return "", nil })
+			return "grown", text(grow(), func(context.Context, *mcp.Call) (string, error) { return "", nil })
 		}),
 		s.AddResource(mcp.Resource{URI: noteURI, Name: "note", MIMEType: "text/plain"}, func(context.Context, *mcp.Call, string) ([]mcp.ResourceContents, error) {
 			return []mcp.ResourceContents{{Text: "a note"}}, nil
@@ -125,7 +132,10 @@ func fairleadServer() *mcp.Server {
 	return s
 }
 
-func fairleadHandler() http.Handler { return streamhttp.NewHandler(fairleadServer(), nil) }
+func fairleadHandler() (streamable, sse http.Handler) {
+	h := streamhttp.NewHandler(fairleadServer(), nil)
+	return h, h.SSE()
+}
 
 func fairleadStdio() error {
 	if wire == "" {

@@ -105,6 +105,10 @@ func goSDKServer() *mcp.Server {
 		return r.(*mcp.CreateMessageResult).Content.(*mcp.TextContent).Text
 	})
 	asking("roots", &mcp.ListRootsParams{}, func(r mcp.InputResponse) string { return r.(*mcp.ListRootsResult).Roots[0].URI })
+	text("trace", func(_ context.Context, req *mcp.CallToolRequest) (string, error) {
+		parent, _ := req.Params.Meta["traceparent"].(string)
+		return parent, nil
+	})
 	text("touch", func(ctx context.Context, _ *mcp.CallToolRequest) (string, error) {
 		return "touched", s.ResourceUpdated(ctx, &mcp.ResourceUpdatedNotificationParams{URI: noteURI})
 	})
@@ -112,7 +116,7 @@ func goSDKServer() *mcp.Server {
 		return "pong", req.Session.Ping(ctx, nil)
 	})
 	text("grow", func(context.Context, *mcp.CallToolRequest) (string, error) {
-		text("grown", func(context.Context, *mcp.CallToolRequest) (string, error) { return "", nil })
+		text(grow(), func(context.Context, *mcp.CallToolRequest) (string, error) { return "", nil })
 		return "grown", nil
 	})
 	read := func(contents mcp.ResourceContents) mcp.ResourceHandler {
@@ -133,7 +137,7 @@ func goSDKServer() *mcp.Server {
 }
 
 // goSDKHandler serves both eras: this SDK needs one handler for each.
-func goSDKHandler() http.Handler {
+func goSDKHandler() (streamable, sse http.Handler) {
 	s := goSDKServer()
 	get := func(*http.Request) *mcp.Server { return s }
 	stateless := mcp.NewStreamableHTTPHandler(get, &mcp.StreamableHTTPOptions{Stateless: true, PropagateRequestCancellation: true})
@@ -144,7 +148,7 @@ func goSDKHandler() http.Handler {
 		} else {
 			stateful.ServeHTTP(w, r)
 		}
-	})
+	}), mcp.NewSSEHandler(get, nil)
 }
 
 func goSDKStdio() error { return goSDKServer().Run(context.Background(), &mcp.StdioTransport{}) }

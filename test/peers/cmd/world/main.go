@@ -3,8 +3,10 @@
 // clients against ours.
 //
 //	world -kind fairlead|gosdk|mcpgo [-addr HOST:PORT]
+//	world -revision 2025-03-26 COMMAND [ARGS...]
 //
-// With -addr it serves HTTP at /mcp, without it stdio.
+// With -addr it serves HTTP at /mcp, and HTTP+SSE at /sse, without it stdio. With
+// -revision it runs another server on stdio as one of that revision.
 package main
 
 import (
@@ -42,9 +44,14 @@ var wire string // where to record
 func settle() { time.Sleep(50 * time.Millisecond) }
 
 type peer struct {
-	handler func() http.Handler
+	handler func() (mcp, sse http.Handler)
 	stdio   func() error
 }
+
+// grown counts what the tool grow has added: each is a tool of another name.
+var grown atomic.Int64
+
+func grow() string { return fmt.Sprint("grown", grown.Add(1)) }
 
 var peers = map[string]peer{
 	"fairlead": {fairleadHandler, fairleadStdio},
@@ -56,7 +63,15 @@ func main() {
 	kind := flag.String("kind", "fairlead", "fairlead, gosdk or mcpgo")
 	addr := flag.String("addr", "", "serve HTTP here; empty means stdio")
 	flag.StringVar(&wire, "wire", "", "record what passes on stdio to this file; only for fairlead")
+	revision := flag.String("revision", "", "run the command that follows as a server of this revision")
 	flag.Parse()
+	if *revision != "" {
+		if err := speak(*revision, flag.Args()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	p, ok := peers[*kind]
 	if !ok {
 		fmt.Fprintf(os.Stderr, "unknown kind %q\n", *kind)
@@ -67,7 +82,10 @@ func main() {
 		err = p.stdio()
 	} else {
 		mux := http.NewServeMux()
-		mux.Handle("/mcp", p.handler())
+		streamable, sse := p.handler()
+		mux.Handle("/mcp", streamable)
+		mux.Handle("/sse", sse)
+		mux.Handle("/message", sse) // where mcp-go's clients post to
 		err = http.ListenAndServe(*addr, mux)
 	}
 	if err != nil {

@@ -120,12 +120,19 @@ func mcpGoServer() *server.MCPServer {
 		}
 		return mcp.NewToolResultText(r.Roots[0].URI), nil
 	})
+	text("trace", func(_ context.Context, req mcp.CallToolRequest) (string, error) {
+		if req.Params.Meta == nil {
+			return "", nil
+		}
+		parent, _ := req.Params.Meta.AdditionalFields["traceparent"].(string)
+		return parent, nil
+	})
 	text("touch", func(context.Context, mcp.CallToolRequest) (string, error) {
 		s.SendNotificationToAllClients("notifications/resources/updated", map[string]any{"uri": noteURI})
 		return "touched", nil
 	})
 	text("grow", func(context.Context, mcp.CallToolRequest) (string, error) {
-		text("grown", func(context.Context, mcp.CallToolRequest) (string, error) { return "", nil })
+		text(grow(), func(context.Context, mcp.CallToolRequest) (string, error) { return "", nil })
 		return "grown", nil
 	})
 	read := func(contents mcp.ResourceContents) server.ResourceHandlerFunc {
@@ -145,8 +152,9 @@ func mcpGoServer() *server.MCPServer {
 	return s
 }
 
-func mcpGoHandler() http.Handler {
-	return server.NewStreamableHTTPServer(mcpGoServer(), server.WithStateful(true), server.WithEventStore(server.NewInMemoryEventStore()))
+func mcpGoHandler() (streamable, sse http.Handler) {
+	s := mcpGoServer()
+	return server.NewStreamableHTTPServer(s, server.WithStateful(true), server.WithEventStore(server.NewInMemoryEventStore())), server.NewSSEServer(s)
 }
 
 func mcpGoStdio() error { return server.ServeStdio(mcpGoServer()) }
