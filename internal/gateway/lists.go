@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
@@ -172,27 +171,4 @@ func oneCapabilities(raw []byte, tasks, rests bool) []byte {
 		edits = append(edits, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt})})
 	}
 	return jsonrpc.Splice(nil, raw, edits...)
-}
-
-// instructions joins those of the upstreams, each under its name.
-func (s *scope) instructions() string {
-	if s.virtual != nil && s.virtual.Instructions != "" {
-		return s.virtual.Instructions
-	}
-	var b strings.Builder
-	for _, u := range s.upstreams {
-		c := u.Catalogue()
-		if c == nil || strings.TrimSpace(c.Instructions) == "" {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteString("\n\n")
-		}
-		b.WriteString("## " + u.Name() + "\n\n")
-		if s.prefixed {
-			b.WriteString("Names of this upstream begin with " + u.Name() + separator + ".\n\n")
-		}
-		b.WriteString(strings.TrimSpace(c.Instructions))
-	}
-	return b.String()
 }

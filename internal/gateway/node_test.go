@@ -27,7 +27,10 @@ type member struct {
 }
 
 func (m *member) dial(ctx context.Context, _ upstream.Whose) (*upstream.Conn, error) {
-	if m.hang {
+	m.mu.Lock()
+	hang := m.hang
+	m.mu.Unlock()
+	if hang {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
