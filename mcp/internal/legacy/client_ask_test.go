@@ -30,7 +30,7 @@ func TestQuestions(t *testing.T) {
 		{"page", "2025-11-25", allOf, allOf, mcp.MethodElicit, page, `{"e-1":{"method":"elicitation/create","params":{"mode":"url","message":"log in","url":"https://x.example/login"}}}`, 0},
 		{"sampling", "2024-11-05", allOf, allOf, mcp.MethodSample, sample, `{"q1":{"method":"sampling/createMessage","params":` + sample + `}}`, 0},
 		{"sampling with tools", "2025-11-25", allOf, allOf, mcp.MethodSample, `{"messages":[],"tools":[]}`, `{"q1":{"method":"sampling/createMessage","params":{"messages":[],"tools":[]}}}`, 0},
-		{"roots with an empty object", "2025-06-18", allOf, allOf, mcp.MethodListRoots, `{}`, `{"q1":{"method":"roots/list"}}`, 0},
+		{"roots with an empty object", "2025-06-18", allOf, allOf, mcp.MethodListRoots, `{}`, `{"q1":{"method":"roots/list","params":{}}}`, 0},
 
 		{"elicitation before it was", "2025-03-26", allOf, allOf, mcp.MethodElicit, form, "", -32601},
 		{"page before it was", "2025-06-18", allOf, allOf, mcp.MethodElicit, page, "", -32602},

@@ -188,7 +188,7 @@ func TestParkedCall(t *testing.T) {
 		tr.must(t, `"a"`, mcp.MethodElicit, form)
 		tr.must(t, `7`, mcp.MethodListRoots, "") // at once: the same round
 		got := <-done
-		want := `{"q1":{"method":"elicitation/create","params":` + form + `},"q2":{"method":"roots/list"}}`
+		want := `{"q1":{"method":"elicitation/create","params":` + form + `},"q2":{"method":"roots/list","params":{}}}`
 		if got.err != nil || got.res.Type != mcp.ResultInputRequired || inputRequests(got.res) != want {
 			t.Fatalf("first round: %+v, %s", got, got.res.Body)
 		}
@@ -416,7 +416,7 @@ func TestServerWithdraws(t *testing.T) {
 		c.Notification(mcp.NotificationCancelled, []byte(`{"requestId":1}`))
 		c.Notification(mcp.NotificationCancelled, []byte(`{"requestId":99}`))
 		got := <-done
-		if want := `{"q2":{"method":"roots/list"}}`; inputRequests(got.res) != want {
+		if want := `{"q2":{"method":"roots/list","params":{}}}`; inputRequests(got.res) != want {
 			t.Errorf("asked %s, want %s", got.res.Body, want)
 		}
 		c.Notification(mcp.NotificationCancelled, []byte(`{"requestId":2}`))
