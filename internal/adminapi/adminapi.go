@@ -54,17 +54,19 @@ type Decision struct {
 
 // Status is the answer of PathStatus: the node as it is at this moment.
 type Status struct {
-	Version   string     `json:"version"`
-	PID       int        `json:"pid"`
-	Started   time.Time  `json:"started"`
-	Ready     bool       `json:"ready"`
-	Draining  bool       `json:"draining"`
-	Health    string     `json:"health"`   // healthy, degraded, unhealthy, unknown
-	Endpoint  string     `json:"endpoint"` // URL of /mcp
-	Admin     string     `json:"admin"`    // URL of the admin listener
-	Calls     int        `json:"calls"`    // running now
-	Hidden    []string   `json:"hidden"`   // names and URIs that lost a collision, and why
-	Upstreams []Upstream `json:"upstreams"`
+	Version  string    `json:"version"`
+	PID      int       `json:"pid"`
+	Started  time.Time `json:"started"`
+	Ready    bool      `json:"ready"`
+	Draining bool      `json:"draining"`
+	Health   string    `json:"health"`   // healthy, degraded, unhealthy, unknown
+	Endpoint string    `json:"endpoint"` // URL of /mcp
+	Admin    string    `json:"admin"`    // URL of the admin listener
+	Calls    int       `json:"calls"`    // running now
+	// Goroutines is how many the process has: a leak shows here first.
+	Goroutines int        `json:"goroutines"`
+	Hidden     []string   `json:"hidden"` // names and URIs that lost a collision, and why
+	Upstreams  []Upstream `json:"upstreams"`
 	// Components are what is watched, upstreams included.
 	Components []Component `json:"components"`
 }

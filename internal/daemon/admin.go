@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -129,7 +130,7 @@ func loopbackHost(host string) bool {
 func (d *Daemon) status() *adminapi.Status {
 	st := &adminapi.Status{
 		Version: d.opts.Version, PID: os.Getpid(), Started: d.started,
-		Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()),
+		Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()), Goroutines: runtime.NumGoroutine(),
 		Health: string(d.monitor.Verdict()), Hidden: []string{}, Upstreams: []adminapi.Upstream{}, Components: d.components(true),
 	}
 	if where := d.where.Load(); where != nil {

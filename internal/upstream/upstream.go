@@ -190,9 +190,9 @@ func (u *Upstream) Catalogue() *Catalogue { return u.catalogue.Load() }
 // Listed returns a channel that is closed once Catalogue is not nil.
 func (u *Upstream) Listed() <-chan struct{} { return u.listed }
 
-// Restart ends the connection, and a child with it, and opens another at once. Calls
-// that run end as they do when a connection is lost. One that was drained takes
-// calls again.
+// Restart ends the connection, and a child with it, and opens another at once, also
+// for one that has failed and waits. Calls that run end as they do when a connection
+// is lost. One that was drained takes calls again.
 func (u *Upstream) Restart() {
 	u.Undrain()
 	u.mu.Lock()
@@ -201,7 +201,7 @@ func (u *Upstream) Restart() {
 	if l != nil {
 		l.end(supervise.ErrRestart)
 	}
-	u.keeper.Wake()
+	u.keeper.Restart()
 }
 
 // Wake makes an upstream that is away try again soon, as a call does.
