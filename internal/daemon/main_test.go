@@ -28,8 +28,12 @@ import (
 const childEnv = "FAIRLEAD_DAEMON_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childEnv) != "" {
-		if err := child(); err != nil {
+	if kind := os.Getenv(childEnv); kind != "" {
+		run := child
+		if kind == "gossip" {
+			run = gossipChild
+		}
+		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
