@@ -92,6 +92,7 @@ type Upstream struct {
 	Era          Era
 	Tools        Tools
 	Labels       []string
+	URIs         string        // original or prefixed
 	MaxResult    ByteSize      // of a tool; zero for no bound
 	Timeout      time.Duration // of one call
 	Timeouts     []Timeout     // of some calls, in the order of the file

@@ -3,6 +3,11 @@ package config
 // manyKeys are the keys of one entry of upstreams about being one of many.
 var manyKeys = []key{
 	{
+		path: "uris", form: formWord, words: []string{"original", "prefixed"}, defNote: "original", example: "prefixed",
+		doc:   "How the URIs of its resources look beside those of other upstreams. original: as they are; of two upstreams with one URI the first has it. prefixed: with the name in front, as in files+file:///srv/a (and ui://files__page for pages of apps), in lists, templates, contents, links, embedded resources, completion and updates, but not inside of texts. At /mcp/NAME they are always original.",
+		field: func(t *target) any { return &t.upstream.URIs },
+	},
+	{
 		path: "labels", form: formLabels, example: "[code]",
 		doc:   "Words by which virtual servers choose this upstream, as label:WORD.",
 		field: func(t *target) any { return &t.upstream.Labels },

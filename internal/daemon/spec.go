@@ -17,7 +17,8 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 	s := upstream.Spec{
 		Command: u.Command, Args: u.Args, Dir: u.Dir, URL: u.URL, Era: upstream.Era(u.Era),
 		Allow: u.Tools.Allow, Deny: u.Tools.Deny,
-		MaxResult: int(u.MaxResult), MaxResults: map[string]int{},
+		PrefixURIs: u.URIs == "prefixed",
+		MaxResult:  int(u.MaxResult), MaxResults: map[string]int{},
 		CallTimeout: u.Timeout, MaxTimeout: u.TimeoutMax, StartTimeout: u.StartTimeout,
 		MaxConcurrent: u.Concurrent, Queue: u.QueueLength, QueueWait: u.QueueWait, Instances: upstream.Instances(u.Instances),
 	}

@@ -81,7 +81,10 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 
 	res, err := u.Handle(ctx, c.out, c)
 	if err != nil {
-		return rule, err
+		return rule, c.scope.exposeError(u, err)
+	}
+	if res.Type == "" || res.Type == mcp.ResultComplete {
+		res.Body = c.scope.exposeResult(u, c.req.Method, res.Body)
 	}
 	if res.Type == mcp.ResultTask || isTaskMethod(c.req.Method) {
 		if err := c.ownTask(u, &res); err != nil {

@@ -166,28 +166,28 @@ func (s *scope) tells(capability string) bool {
 // watch asks the owner of a resource for its updates. The watch is zero if there is
 // nobody who could tell.
 func (s *scope) watch(uri string) watch {
-	u := s.watchable(uri)
-	if u == nil {
+	t := s.watchable(uri)
+	if t == nil {
 		return watch{}
 	}
-	stop, ok := u.Subscribe(uri)
+	stop, ok := t.upstream.Subscribe(t.name)
 	if !ok {
 		return watch{}
 	}
-	return watch{u, stop}
+	return watch{t.upstream, stop}
 }
 
-func (s *scope) watchable(uri string) *upstream.Upstream {
-	var u *upstream.Upstream
+func (s *scope) watchable(uri string) *target {
+	var t *target
 	if s.alone() {
-		u = s.upstreams[0]
+		t = resourceOf(s.upstreams[0], uri)
 	} else {
-		u = s.current().owner(uri)
+		t = s.owner(uri)
 	}
-	if u == nil || u.Catalogue() == nil || !u.Catalogue().Subscribes() {
+	if t == nil || t.upstream.Catalogue() == nil || !t.upstream.Catalogue().Subscribes() {
 		return nil
 	}
-	return u
+	return t
 }
 
 // settle gives the upstreams a moment to know of the subscriptions, so that what
@@ -289,7 +289,7 @@ func (h *hub) rebind(s *sub, at *scope, orphans bool) {
 	watched := maps.Clone(s.watched)
 	s.mu.Unlock()
 	for uri, was := range watched {
-		if orphans && was.owner != nil || was.owner == at.watchable(uri) {
+		if orphans && was.owner != nil || was.owner == at.watchable(uri).owner() {
 			continue
 		}
 		is := at.watch(uri)
@@ -357,6 +357,9 @@ func (h *hub) flush() {
 // updated tells of an updated resource or, after a gap, of all resources of the
 // upstream: what was missed is not known.
 func (h *hub) updated(u *upstream.Upstream, c upstream.Change) {
+	if c.URI != "" {
+		c.URI = h.door.scope.Load().exposedURI(u, c.URI)
+	}
 	encoded := make(map[string]*mcp.Notification)
 	for _, s := range h.open() {
 		for _, told := range s.concerned(u, c) {

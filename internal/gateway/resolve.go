@@ -33,7 +33,7 @@ func resolve(ctx context.Context, c *call) (rule string, err error) {
 		if strings.HasPrefix(c.req.Name, restScheme) {
 			return readRest(ctx, c)
 		}
-		c.name = func(*target) {}
+		c.name = c.writeURI
 		rule, err = c.resolveURI(ctx, c.req.Name)
 	case mcp.MethodComplete:
 		rule, err = c.resolveRef(ctx)
@@ -95,24 +95,19 @@ func (s *scope) own(u *upstream.Upstream, kind upstream.Kind, name string) (own 
 func (c *call) resolveURI(ctx context.Context, uri string) (rule string, err error) {
 	s := c.scope
 	if s.alone() {
-		c.target = &target{upstream: s.upstreams[0], name: uri, allowed: true, rule: "no rules for resources"}
+		c.target = resourceOf(s.upstreams[0], uri)
 		return "only upstream", nil
 	}
-	owner := s.current().owner(uri)
+	owner := s.owner(uri)
 	if owner == nil && len(s.missing()) > 0 {
 		s.await(ctx)
-		owner = s.current().owner(uri)
+		owner = s.owner(uri)
 	}
 	if owner != nil {
-		c.target = &target{upstream: owner, name: uri, allowed: true, rule: "no rules for resources"}
+		c.target = owner
 		return "listed or matched by a template", nil
 	}
-	for _, u := range s.upstreams {
-		if cat := u.Catalogue(); cat != nil && cat.Has("resources") && s.unlisted(u, uri) && u.Status().State == upstream.Ready {
-			c.try = append(c.try, &target{upstream: u, name: uri, allowed: true, rule: "no rules for resources"})
-		}
-	}
-	if len(c.try) == 0 {
+	if c.try = s.askable(uri); len(c.try) == 0 {
 		return "nobody to ask for it", c.unknown()
 	}
 	return "not listed, asked in config order", nil
@@ -140,7 +135,12 @@ func (c *call) resolveRef(ctx context.Context) (rule string, err error) {
 			return "no uri", mcp.ErrInvalidParams("ref.uri is missing or not a string")
 		}
 		c.unknown = func() error { return mcp.ErrInvalidParams("Unknown resource template: %s", clip(uri)) }
-		c.name = func(*target) {}
+		c.name = func(t *target) {
+			if t.name != uri {
+				ref := jsonrpc.Splice(nil, ref, jsonrpc.Member{Key: "uri", Value: jsonrpc.AppendString(nil, t.name)})
+				c.out.Params = jsonrpc.Splice(nil, c.out.Params, jsonrpc.Member{Key: "ref", Value: ref})
+			}
+		}
 		if t := c.scope.current().targets[upstream.Templates][uri]; t != nil {
 			c.target = t
 			return "listed template", nil
@@ -158,6 +158,13 @@ func (c *call) writeName(t *target) {
 	if t.args != nil {
 		c.out.Arguments = t.args.put(c.req.Arguments)
 		c.out.Params = jsonrpc.Splice(nil, c.out.Params, jsonrpc.Member{Key: "arguments", Value: c.out.Arguments})
+	}
+}
+
+// writeURI puts the upstream's own URI into the request.
+func (c *call) writeURI(t *target) {
+	if c.out.Name = t.name; t.name != c.req.Name {
+		c.out.Params = jsonrpc.Splice(nil, c.out.Params, jsonrpc.Member{Key: "uri", Value: jsonrpc.AppendString(nil, t.name)})
 	}
 }
 

@@ -99,10 +99,24 @@ func (s *scope) offers(v *view, kind upstream.Kind) (offers []offer) {
 				o.name = exposed(u.Name(), item.Name)
 				o.raw = jsonrpc.Splice(nil, item.Raw, jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, o.name)})
 			}
-			offers = append(offers, o)
+			offers = append(offers, s.exposeOffer(kind, o))
 		}
 	}
 	return offers
+}
+
+// exposeOffer rewrites the URIs of an offer, where its upstream wants that.
+func (s *scope) exposeOffer(kind upstream.Kind, o offer) offer {
+	switch kind {
+	case upstream.Tools:
+		o.raw = s.exposeTool(o.upstream, o.raw)
+	case upstream.Resources, upstream.Templates:
+		if uri := s.exposedURI(o.upstream, o.item.Name); uri != o.item.Name {
+			o.name = uri
+			o.raw = s.exposeURI(o.upstream, o.raw, map[upstream.Kind]string{upstream.Resources: "uri", upstream.Templates: "uriTemplate"}[kind])
+		}
+	}
+	return o
 }
 
 // add makes a target of an offer, or says why it is hidden.
@@ -124,7 +138,7 @@ func (v *view) add(kind upstream.Kind, o *offer) (hidden string) {
 		t.structured = jsonrpc.Get(o.item.Raw, "outputSchema") != nil
 		t.headers = sync.OnceValues(func() (*mcp.HeaderParams, error) { return mcp.CompileHeaderParams(schema) })
 	case upstream.Templates:
-		compiled := compileTemplate(o.item.Name)
+		compiled := compileTemplate(o.name)
 		if compiled == nil {
 			return "not a URI template"
 		}
@@ -153,14 +167,18 @@ func (v *view) fresh(upstreams []*upstream.Upstream) bool {
 	return true
 }
 
-// owner returns who is asked for a URI: who lists it, or who has the most specific template for it.
-func (v *view) owner(uri string) *upstream.Upstream {
+// owner returns who is asked for a URI, and by what URI: who lists it, or who has the
+// most specific template for it.
+func (s *scope) owner(uri string) *target {
+	v := s.current()
 	if t := v.targets[upstream.Resources][uri]; t != nil {
-		return t.upstream
+		return resourceOf(t.upstream, t.name)
 	}
 	for _, t := range v.templates {
 		if t.match(uri) {
-			return t.upstream
+			if own, ok := s.ownURI(t.upstream, uri); ok {
+				return resourceOf(t.upstream, own)
+			}
 		}
 	}
 	return nil

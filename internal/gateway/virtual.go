@@ -145,7 +145,7 @@ func (s *scope) chosen(v *view, kind upstream.Kind) (offers []offer) {
 					continue
 				}
 				taken[key] = true
-				offers = append(offers, p.offer(kind, u, item))
+				offers = append(offers, s.exposeOffer(kind, p.offer(kind, u, item)))
 			}
 		}
 	}

@@ -37,6 +37,9 @@ type Spec struct {
 	// empty or matches it, and Deny does not.
 	Allow, Deny []string
 
+	// PrefixURIs says that beside others the upstream's name stands in its URIs.
+	PrefixURIs bool
+
 	// MaxResult bounds a tool's result in bytes, and MaxResults those of tools by pattern;
 	// of several that match the smallest counts. Zero means no bound but that of messages.
 	MaxResult  int
