@@ -24,6 +24,9 @@ type Request struct {
 	ID []byte
 	// Principal is who calls, as the transport has verified it.
 	Principal Principal
+	// Session is the session that the request came in, or nil: in 2026-07-28 each
+	// request stands alone.
+	Session *Session
 	// Header holds the HTTP header of a request that came with one in a revision
 	// that mirrors parameters (2026-07-28), in canonical form. It is nil for
 	// other transports and older revisions, which have no parameters to check.

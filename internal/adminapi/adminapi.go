@@ -54,19 +54,17 @@ type Decision struct {
 
 // Status is the answer of PathStatus: the node as it is at this moment.
 type Status struct {
-	Version  string    `json:"version"`
-	PID      int       `json:"pid"`
-	Started  time.Time `json:"started"`
-	Ready    bool      `json:"ready"`
-	Draining bool      `json:"draining"`
-	Health   string    `json:"health"`   // healthy, degraded, unhealthy, unknown
-	Endpoint string    `json:"endpoint"` // URL of /mcp
-	Admin    string    `json:"admin"`    // URL of the admin listener
-	Calls    int       `json:"calls"`    // running now
-	// Goroutines is how many the process has: a leak shows here first.
-	Goroutines int        `json:"goroutines"`
-	Hidden     []string   `json:"hidden"` // names and URIs that lost a collision, and why
-	Upstreams  []Upstream `json:"upstreams"`
+	Version   string     `json:"version"`
+	PID       int        `json:"pid"`
+	Started   time.Time  `json:"started"`
+	Ready     bool       `json:"ready"`
+	Draining  bool       `json:"draining"`
+	Health    string     `json:"health"`   // healthy, degraded, unhealthy, unknown
+	Endpoint  string     `json:"endpoint"` // URL of /mcp
+	Admin     string     `json:"admin"`    // URL of the admin listener
+	Calls     int        `json:"calls"`    // running now
+	Hidden    []string   `json:"hidden"`   // names and URIs that lost a collision, and why
+	Upstreams []Upstream `json:"upstreams"`
 	// Components are what is watched, upstreams included.
 	Components []Component `json:"components"`
 }
@@ -74,7 +72,7 @@ type Status struct {
 // Upstream is what a node knows of one upstream.
 type Upstream struct {
 	Name      string    `json:"name"`
-	State     string    `json:"state"` // starting, ready, restarting, failed, stopped
+	State     string    `json:"state"` // idle, starting, ready, restarting, failed, stopped
 	Since     time.Time `json:"since"` // when State began
 	LastError string    `json:"lastError,omitzero"`
 	Restarts  int       `json:"restarts"`
@@ -83,9 +81,21 @@ type Upstream struct {
 	Version   string    `json:"protocolVersion,omitzero"` // empty until the first connection
 	Tools     int       `json:"tools"`
 	Instances int       `json:"instances"` // connections of single callers
-	Load      Load      `json:"load"`
-	Breaker   Breaker   `json:"breaker"`
-	Endpoint  string    `json:"endpoint"` // URL of /mcp/NAME
+	// Connections are the shared ones, then those of single callers.
+	Connections []Connection `json:"connections"`
+	Load        Load         `json:"load"`
+	Breaker     Breaker      `json:"breaker"`
+	Endpoint    string       `json:"endpoint"` // URL of /mcp/NAME
+}
+
+// Connection is one connection of an upstream, and with it a child or a session.
+type Connection struct {
+	Owner    string `json:"owner,omitzero"` // subject of the one caller whose it is
+	Own      bool   `json:"own"`            // it is one caller's
+	State    string `json:"state"`          // as of upstreams
+	PID      int    `json:"pid,omitzero"`
+	Calls    int    `json:"calls"` // running
+	Restarts int    `json:"restarts"`
 }
 
 // Load is what an upstream has to do.

@@ -46,7 +46,7 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 	}
 	fmt.Fprintf(a.stdout, "node      %s, up %s, version %s, pid %d\n", state, time.Since(st.Started).Round(time.Second), st.Version, st.PID)
 	fmt.Fprintf(a.stdout, "endpoint  %s\nadmin     %s\ncalls     %d running\n\n", st.Endpoint, st.Admin, st.Calls)
-	rows := [][]string{{"UPSTREAM", "STATE", "SINCE", "TOOLS", "RESTARTS", "CALLS", "BREAKER", "PID", "PROTOCOL", "LAST ERROR"}}
+	rows := [][]string{{"UPSTREAM", "STATE", "SINCE", "TOOLS", "INSTANCES", "RESTARTS", "CALLS", "BREAKER", "PID", "PROTOCOL", "LAST ERROR"}}
 	for _, u := range st.Upstreams {
 		pid := "-"
 		if u.PID != 0 {
@@ -56,7 +56,7 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 		if protocol == "" {
 			protocol = "-"
 		}
-		rows = append(rows, []string{u.Name, u.State, time.Since(u.Since).Round(time.Second).String(), strconv.Itoa(u.Tools), strconv.Itoa(u.Restarts), load(u.Load), breaker(u.Breaker), pid, protocol, u.LastError})
+		rows = append(rows, []string{u.Name, u.State, time.Since(u.Since).Round(time.Second).String(), strconv.Itoa(u.Tools), instances(u.Connections), strconv.Itoa(u.Restarts), load(u.Load), breaker(u.Breaker), pid, protocol, u.LastError})
 	}
 	if err := a.columns(rows); err != nil {
 		return err
@@ -74,6 +74,28 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 		}
 	}
 	return nil
+}
+
+// instances says how many of the shared connections are ready, and how many callers have
+// one of their own.
+func instances(list []adminapi.Connection) string {
+	ready, shared, own := 0, 0, 0
+	for _, c := range list {
+		switch {
+		case c.Own:
+			own++
+		case c.State == "ready":
+			ready++
+			fallthrough
+		default:
+			shared++
+		}
+	}
+	s := fmt.Sprintf("%d/%d", ready, shared)
+	if own > 0 {
+		s += fmt.Sprintf(" +%d", own)
+	}
+	return s
 }
 
 // load says how many calls run of those that may, and how many wait.

@@ -98,7 +98,9 @@ type Upstream struct {
 	Timeouts     []Timeout     // of some calls, in the order of the file
 	TimeoutMax   time.Duration // of a call with progress; zero where progress does not count
 	StartTimeout time.Duration // until the upstream has answered its first request
-	Instances    string        // who shares a connection: auto, shared or principal
+	Instances    string        // who shares a connection: auto, shared, principal, session, or how many children share the work
+	Start        string        // eager or lazy; empty is eager
+	IdleStop     time.Duration // after which what nobody needs is stopped; zero is never
 	Concurrent   int           // calls that may run at one time; zero for the default
 	QueueLength  int           // calls that may wait; zero for the default
 	QueueWait    time.Duration // of a call; zero for the default

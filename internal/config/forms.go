@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -34,6 +36,7 @@ var (
 	formLabels        = &form{name: "list of words", write: "a list of words of lower-case letters, digits, - and _, as in [code]", check: checkLabel}
 	formFrom          = &form{name: "upstream, or list of them", write: "names of upstreams, patterns, or label:NAME", check: checkFrom, single: true}
 	formNamePatterns  = &form{name: "pattern, or list of them", write: "names or patterns, as in [\"read_*\"]", check: checkThing, single: true}
+	formInstances     = &form{name: "word or number", write: "auto, shared, principal, session, or a number from 1 to 64", check: checkInstances}
 	formTimeouts      = &form{name: "durations by method or tool", write: "NAME: duration, as in {resources/read: 10s}"}
 	formValues        = &form{name: "arguments and values", write: "ARGUMENT: value"}
 	formSizes         = &form{name: "patterns and sizes", write: "PATTERN: size, as in \"search_*\": 32KiB", check: checkGlob}
@@ -160,6 +163,19 @@ func checkHeaderName(_ *decoder, s string) (string, string) {
 func checkGlob(_ *decoder, s string) (string, string) {
 	if s == "" || strings.ContainsAny(s, "[]{}\\ ") {
 		return "", "not a pattern: a name in which * stands for any text and ? for one character"
+	}
+	return s, ""
+}
+
+// MaxInstances bounds the children of one upstream that share its calls.
+const MaxInstances = 64
+
+func checkInstances(_ *decoder, s string) (string, string) {
+	if n, err := strconv.Atoi(s); err == nil && n >= 1 && n <= MaxInstances {
+		return strconv.Itoa(n), ""
+	}
+	if !slices.Contains([]string{"auto", "shared", "principal", "session"}, s) {
+		return "", "neither a word that is known here nor such a number"
 	}
 	return s, ""
 }

@@ -236,6 +236,8 @@ func (k *key) schema() map[string]any {
 		return pattern("string", `^sha256:[0-9A-Fa-f]{64}$`)
 	case formFrom, formNamePatterns:
 		return map[string]any{"type": []string{"array", "string", "null"}, "items": map[string]any{"type": scalar[:3]}}
+	case formInstances:
+		return pattern([]string{"string", "integer", "null"}, "^(auto|shared|principal|session|[1-9][0-9]?)$")
 	case formTimeouts:
 		return byName(`^[^\[\]{}\\ ]+$`, pattern("string", `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`))
 	case formValues:

@@ -213,13 +213,8 @@ var upstreamKeys = append([]key{
 		field: func(t *target) any { return &t.upstream.StartTimeout },
 	},
 	{
-		path: "instances", form: formWord, words: []string{"auto", "shared", "principal"}, defNote: "auto", example: "principal",
-		doc:   "Who shares a connection, and with it a child or a session. shared: all callers; an upstream of revision 2025-11-25 or before cannot ask them anything then. principal: each caller has its own, which is opened when needed and closed after 5 minutes without a call; the upstream may ask. auto: shared for commands; for urls of such a revision, callers that can be asked have sessions of their own.",
-		field: func(t *target) any { return &t.upstream.Instances },
-	},
-	{
 		path: "critical", form: formBool, defNote: "false", example: "true",
 		doc:   "Whether the node is of no use without this upstream: while it is unhealthy, /readyz says 503.",
 		field: func(t *target) any { return &t.upstream.Critical },
 	},
-}, slices.Concat(guardKeys, manyKeys)...)
+}, slices.Concat(lifeKeys, guardKeys, manyKeys)...)

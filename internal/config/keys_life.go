@@ -1,5 +1,24 @@
 package config
 
+// lifeKeys are those keys of an upstream that say what runs, and when.
+var lifeKeys = []key{
+	{
+		path: "instances", form: formInstances, defNote: "auto", example: "4",
+		doc:   "Who shares a connection, and with it a child or a session. shared: all callers; an upstream of revision 2025-11-25 or before cannot ask them anything then. A number: as shared, with as many children, among which calls are spread; while one is away the others serve. principal: each caller has its own, opened when needed and closed after 5 minutes, or idle_stop, without a call; the upstream may ask. session: each session of a caller has its own, which ends with it; callers whose requests stand alone have one as with principal. Of both there are at most 64, and the longest idle one makes room. auto: shared for commands; for urls of such a revision, callers that can be asked have sessions of their own.",
+		field: func(t *target) any { return &t.upstream.Instances },
+	},
+	{
+		path: "start", form: formWord, words: []string{"eager", "lazy"}, defNote: "eager", example: "lazy",
+		doc:   "When to start the upstream: eager with the node, lazy when it is first needed. What it offers is not known before; a list waits for it for a second at most.",
+		field: func(t *target) any { return &t.upstream.Start },
+	},
+	{
+		path: "idle_stop", form: formDuration, defNote: "never", example: "10m",
+		doc:   "Time without a call or a subscription after which the upstream is stopped. It stays listed, and the next call or subscription starts it again.",
+		field: func(t *target) any { return &t.upstream.IdleStop },
+	},
+}
+
 // guardKeys are those keys of an upstream that say how much it gets, and for how long.
 var guardKeys = []key{
 	{

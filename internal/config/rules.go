@@ -112,6 +112,9 @@ func (u *Upstream) problems() (out []problem) {
 			out = append(out, problem{join("tools.max_result", pattern), "too small for anything but the note that there is more", "write at least " + ByteSize(minResult).String()})
 		}
 	}
+	if n, err := strconv.Atoi(u.Instances); err == nil && n > 1 && u.URL != "" {
+		out = append(out, problem{"instances", "a number is for a command, and the upstream has a url", "write auto: a remote server spreads its calls itself"})
+	}
 	if len(u.Headers) > 0 && u.Command != "" {
 		out = append(out, problem{"headers", "this is for a url, and the upstream has a command", "remove it, or write env"})
 	}

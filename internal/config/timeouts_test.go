@@ -43,3 +43,27 @@ upstreams:
 		}
 	}
 }
+
+func TestLifeOfUpstreams(t *testing.T) {
+	for _, tt := range []struct{ lines, want string }{
+		{"command: x\n    instances: 4\n    start: lazy\n    idle_stop: 10m", ""},
+		{"command: x\n    instances: session", ""},
+		{"url: http://localhost:1\n    instances: 1", ""},
+		{"url: http://localhost:1\n    instances: 2", "a number is for a command"},
+		{"command: x\n    instances: 0", "auto, shared, principal, session, or a number from 1 to 64"},
+		{"command: x\n    instances: 65", "auto, shared, principal, session, or a number from 1 to 64"},
+		{"command: x\n    instances: sessions", "auto, shared, principal, session, or a number from 1 to 64"},
+		{"command: x\n    start: later", "write eager or lazy"},
+		{"command: x\n    idle_stop: never", "not a duration"},
+	} {
+		cfg, err := config.Parse("f.yaml", []byte("upstreams:\n  a:\n    "+tt.lines+"\n"), nil)
+		switch {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s: %v", tt.lines, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: %v; want %q", tt.lines, err, tt.want)
+		case tt.want == "" && cfg.Upstreams[0].Instances == "":
+			t.Errorf("%s: %+v", tt.lines, cfg.Upstreams[0])
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -130,7 +129,7 @@ func loopbackHost(host string) bool {
 func (d *Daemon) status() *adminapi.Status {
 	st := &adminapi.Status{
 		Version: d.opts.Version, PID: os.Getpid(), Started: d.started,
-		Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()), Goroutines: runtime.NumGoroutine(),
+		Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()),
 		Health: string(d.monitor.Verdict()), Hidden: []string{}, Upstreams: []adminapi.Upstream{}, Components: d.components(true),
 	}
 	if where := d.where.Load(); where != nil {
@@ -156,6 +155,9 @@ func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
 		PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools, Instances: s.Instances,
 		Load:    adminapi.Load{Running: l.Running, Max: l.Max, Queued: l.Queued, Queue: l.Queue, Refused: l.Refused},
 		Breaker: adminapi.Breaker{State: string(b.State), Since: b.Since, Forced: b.Forced, Opened: b.Opened, OpenTools: b.OpenTools},
+	}
+	for _, c := range u.Connections() {
+		out.Connections = append(out.Connections, adminapi.Connection{Owner: c.Owner, Own: c.Own, State: string(c.State), PID: c.PID, Calls: c.Calls, Restarts: c.Restarts})
 	}
 	if where := d.where.Load(); where != nil {
 		out.Endpoint = where.Endpoint + "/" + s.Name

@@ -202,7 +202,7 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 		return err
 	}
 	endpoint := "http://"
-	limit := newLimited(ln, connections(len(d.cfg.Upstreams)))
+	limit := newLimited(ln, maxConnections)
 	var wrapped net.Listener = limit
 	if d.cert != nil {
 		endpoint = "https://"

@@ -3,6 +3,7 @@ package daemon
 import (
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
@@ -20,7 +21,11 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 		PrefixURIs: u.URIs == "prefixed",
 		MaxResult:  int(u.MaxResult), MaxResults: map[string]int{},
 		CallTimeout: u.Timeout, MaxTimeout: u.TimeoutMax, StartTimeout: u.StartTimeout,
-		MaxConcurrent: u.Concurrent, Queue: u.QueueLength, QueueWait: u.QueueWait, Instances: upstream.Instances(u.Instances),
+		MaxConcurrent: u.Concurrent, Queue: u.QueueLength, QueueWait: u.QueueWait,
+		Instances: upstream.Instances(u.Instances), Lazy: u.Start == "lazy", IdleStop: u.IdleStop,
+	}
+	if n, err := strconv.Atoi(u.Instances); err == nil {
+		s.Instances, s.Size = upstream.InstancesShared, n
 	}
 	for _, t := range u.Timeouts {
 		s.Timeouts = append(s.Timeouts, upstream.TimeoutRule{For: t.For, Limit: t.Limit})

@@ -116,11 +116,10 @@ type Keeper struct {
 	onEvent func(Event)
 
 	mu     sync.Mutex
-	waking chan struct{} // gets one when until has changed; non-nil while a delay runs
+	waking chan struct{} // closed by Wake; non-nil while a delay runs
 	since  time.Time     // when the delay began
 	until  time.Time     // when it ends by itself
 	floor  time.Duration // the shortest that Wake may make it
-	forget bool          // the failures so far count no more
 }
 
 // KeeperOptions are the optional settings of a [Keeper].
@@ -192,9 +191,6 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.onEvent(Event{Service: k.name, Kind: Stopped, Attempt: attempt, Err: err})
 			return err
 		}
-		if k.forgets() {
-			failures, failed, delay = nil, false, k.policy.First
-		}
 	}
 }
 
@@ -210,7 +206,7 @@ func (k *Keeper) once(ctx context.Context) (err error) {
 
 // wait lets the delay of event pass. The delay is announced only once Wake can shorten it.
 func (k *Keeper) wait(ctx context.Context, event Event, floor time.Duration) error {
-	waking := make(chan struct{}, 1)
+	waking := make(chan struct{})
 	k.mu.Lock()
 	k.waking, k.floor = waking, min(floor, event.Delay)
 	k.since = time.Now()
@@ -232,6 +228,7 @@ func (k *Keeper) wait(ctx context.Context, event Event, floor time.Duration) err
 		case <-timer.C:
 			return nil
 		case <-waking:
+			waking = nil // once is enough
 			k.mu.Lock()
 			timer.Reset(time.Until(k.until))
 			k.mu.Unlock()
@@ -251,39 +248,10 @@ func (k *Keeper) Wake() time.Duration {
 		return 0
 	}
 	if earliest := k.since.Add(k.floor); earliest.Before(k.until) {
-		k.untilLocked(earliest)
+		k.until = earliest
+		close(k.waking)
 	}
 	return max(time.Until(k.until), time.Nanosecond)
-}
-
-// Restart ends the delay that runs, of whatever kind, and has the failures so far
-// forgotten: a person says that the cause is mended. A service that is not being
-// delayed goes on as it is.
-func (k *Keeper) Restart() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.waking == nil {
-		return
-	}
-	k.forget = true
-	k.untilLocked(time.Now())
-}
-
-// untilLocked ends the delay that runs at t.
-func (k *Keeper) untilLocked(t time.Time) {
-	k.until = t
-	select {
-	case k.waking <- struct{}{}:
-	default: // wait has yet to look, and will see this too
-	}
-}
-
-func (k *Keeper) forgets() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	f := k.forget
-	k.forget = false
-	return f
 }
 
 // jitter spreads d by a fifth in both directions, so that what failed together does not come back together.

@@ -164,38 +164,6 @@ func TestWake(t *testing.T) {
 	})
 }
 
-// TestRestart has a person restart a failed service: at once, and as if it were new.
-func TestRestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		var last supervise.Event
-		attempts := 0
-		k := supervise.NewKeeper("s", supervise.ServiceFunc(func(context.Context) error { attempts++; return errBroken }),
-			&supervise.KeeperOptions{Policy: &supervise.Policy{Budget: 1}, OnEvent: func(e supervise.Event) {
-				if e.Kind != supervise.Started {
-					last = e
-				}
-			}})
-		k.Restart() // of one that does not run: nothing
-		done := make(chan error)
-		go func() { done <- k.Run(ctx) }()
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if attempts != 2 || last.Kind != supervise.Failed {
-			t.Fatalf("%d attempts, last event %+v: not failed yet", attempts, last)
-		}
-		k.Wake() // callers wait too
-		before := time.Now()
-		k.Restart()
-		synctest.Wait()
-		if attempts != 3 || last.Kind != supervise.Backoff || last.Delay > 240*time.Millisecond || !time.Now().Equal(before) {
-			t.Errorf("after Restart: %d attempts, last event %+v, %v later", attempts, last, time.Since(before))
-		}
-		cancel()
-		<-done
-	})
-}
-
 func TestTree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -37,8 +37,13 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 			return mcp.Result{}, err
 		}
 		defer leave()
-	} else if l, err = u.acquire(ctx); err != nil {
-		return mcp.Result{}, err
+	} else {
+		var member uint64
+		member, req = u.unpin(req)
+		if l, err = u.acquire(ctx, member); err != nil {
+			return mcp.Result{}, err
+		}
+		defer u.release(l)
 	}
 	done, err := u.guard(req)
 	if err != nil {
@@ -53,7 +58,7 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 	if res, err = l.conn.Handler.Handle(callCtx, req, sink); err != nil {
 		return mcp.Result{}, u.failure(ctx, l, req.Method, err)
 	}
-	return res, nil
+	return u.pin(l, res), nil
 }
 
 // failure says what the caller of a call that was sent is told.
@@ -88,12 +93,16 @@ func reads(method string) bool {
 
 // WaitReady waits for the connection as a call does.
 func (u *Upstream) WaitReady(ctx context.Context) error {
-	_, err := u.acquire(ctx)
+	l, err := u.acquire(ctx, 0)
+	if err == nil {
+		u.release(l)
+	}
 	return err
 }
 
-// acquire returns the connection, waiting for it if there is hope.
-func (u *Upstream) acquire(ctx context.Context) (*link, error) {
+// acquire returns a shared connection, waiting for it if there is hope: the one of that
+// number if it lives, else the one with the fewest calls.
+func (u *Upstream) acquire(ctx context.Context, no uint64) (*link, error) {
 	var (
 		timer *time.Timer
 		late  <-chan time.Time
@@ -101,9 +110,9 @@ func (u *Upstream) acquire(ctx context.Context) (*link, error) {
 	)
 	for {
 		u.mu.Lock()
-		l, state, attempts, moved := u.link, u.status.State, u.attempts, u.moved
+		l, state, attempts, moved := u.pickLocked(no), u.status.State, u.attempts, u.moved
 		u.mu.Unlock()
-		if l != nil && l.alive() {
+		if l != nil {
 			return l, nil
 		}
 		if timer == nil {
@@ -115,8 +124,8 @@ func (u *Upstream) acquire(ctx context.Context) (*link, error) {
 		if err := u.retired(); err != nil {
 			return nil, err
 		}
-		delay := u.keeper.Wake()
-		if state == Stopped || attempts != first || (state == Failed && delay > 0) {
+		delay := u.Wake()
+		if state == Stopped || attempts-first >= len(u.members) || (state == Failed && delay > 0) {
 			return nil, u.away(delay)
 		}
 		select {
@@ -139,4 +148,36 @@ func (u *Upstream) away(delay time.Duration) error {
 		cause = errors.New(s.LastError)
 	}
 	return &Failure{Class: Unavailable, Upstream: u.name, RetryAfter: max(delay, retryHint), RetrySafe: true, Err: cause}
+}
+
+// pickLocked returns the connection for a call, with the call counted, or nil.
+func (u *Upstream) pickLocked(no uint64) *link {
+	var best *link
+	n := len(u.members)
+	u.turn++
+	for i := range n {
+		l := u.members[(u.turn+i)%n].link // from another one each time: of equals all get calls
+		switch {
+		case l == nil || !l.alive():
+			continue
+		case l.no == no:
+			best = l
+		case best == nil || best.no != no && l.calls.Load() < best.calls.Load():
+			best = l
+		}
+	}
+	if best != nil {
+		best.calls.Add(1)
+	}
+	return best
+}
+
+// release ends the use of a connection by a call.
+func (u *Upstream) release(l *link) {
+	l.calls.Add(-1)
+	if u.spec.IdleStop > 0 {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.used = time.Now()
+	}
 }

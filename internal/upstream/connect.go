@@ -40,7 +40,7 @@ func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 		ClientInfo:   mcp.Implementation{Name: u.opts.ClientName, Version: u.opts.ClientVersion},
 		StopWait:     u.spec.StopTimeout,
 		Capabilities: u.offered(whose),
-		OneCaller:    !whose.Principal.Anonymous(),
+		OneCaller:    whose.single(),
 		Stderr:       func(line []byte) { u.log.Debug("stderr", "line", string(line)) },
 	})
 	if err != nil {
@@ -73,7 +73,7 @@ func (u *Upstream) dialRemote(_ context.Context, whose Whose) (*Conn, error) {
 		Timeout:      u.spec.longest(),
 		ClientInfo:   u.clientInfo,
 		Capabilities: u.offered(whose),
-		OneCaller:    !whose.Principal.Anonymous(),
+		OneCaller:    whose.single(),
 		OnInvalidTool: func(tool string, err error) {
 			u.log.Warn("tool left out", "tool", tool, "err", err)
 		},
@@ -89,7 +89,7 @@ func (u *Upstream) offered(w Whose) []byte {
 	switch {
 	case w.Capabilities != "":
 		return []byte(w.Capabilities)
-	case w == Whose{} && (u.spec.Instances == InstancesPrincipal || u.spec.Instances == InstancesAuto && u.spec.URL != ""):
+	case w == Whose{} && (u.spec.Instances == InstancesPrincipal || u.spec.Instances == InstancesSession || u.spec.Instances == InstancesAuto && u.spec.URL != ""):
 		return []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}`)
 	}
 	return []byte(`{}`)

@@ -46,7 +46,9 @@ func (u *Upstream) Hint(k Kind) mcp.Cache {
 
 // Shared reports whether all callers are one to the upstream: by the same
 // connection, with the same credential. What it calls public is so only then.
-func (u *Upstream) Shared() bool { return u.spec.Instances != InstancesPrincipal }
+func (u *Upstream) Shared() bool {
+	return u.spec.Instances != InstancesPrincipal && u.spec.Instances != InstancesSession
+}
 
 // Stale reports whether the catalogue is only known from before: the upstream is
 // away, or could not be listed again. False if there is no catalogue.
@@ -56,7 +58,10 @@ func (u *Upstream) Stale() bool {
 	return u.Catalogue() != nil && u.staleLocked()
 }
 
-func (u *Upstream) staleLocked() bool { return u.link == nil || u.behind }
+// staleLocked takes what sleeps at its last word: nobody has changed it.
+func (u *Upstream) staleLocked() bool {
+	return u.leader == nil && u.status.State != Idle || u.behind
+}
 
 // lookedNow notes how the last attempt to list everything ended.
 func (u *Upstream) lookedNow(err error) {

@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,12 +28,23 @@ const (
 	InstancesPrincipal Instances = "principal"
 )
 
+// InstancesSession is a connection for each session of a caller, which ends with the
+// session: the server remembers one caller's one window. Callers whose requests stand
+// alone, in 2026-07-28, have one as with InstancesPrincipal.
+const InstancesSession Instances = "session"
+
 // Whose is the party that a connection belongs to. The zero Whose is everybody.
 type Whose struct {
 	Principal mcp.Principal
 	// Capabilities is what the client offers to answer, a ClientCapabilities object, or empty.
 	Capabilities string
+	// Session is the one session that it is for, or nil.
+	Session *mcp.Session
 }
+
+// single reports whether all that comes over the connection is of one party, to whom a
+// question of the server's can only be.
+func (w Whose) single() bool { return w.Session != nil || !w.Principal.Anonymous() }
 
 const (
 	// maxInstances bounds the connections of callers of one upstream.
@@ -66,6 +79,7 @@ type instance struct {
 	wait    time.Duration // until the next attempt after a failure
 	retryAt time.Time
 	idle    *time.Timer
+	forget  func() // about the end of the session
 	gone    bool
 }
 
@@ -74,6 +88,9 @@ func (u *Upstream) owner(req *mcp.Request) (Whose, bool) {
 	caps := questions(req.Meta.Capabilities)
 	switch u.spec.Instances {
 	case InstancesPrincipal:
+	case InstancesSession:
+		w := Whose{Principal: req.Principal, Capabilities: caps, Session: req.Session}
+		return w, w != Whose{}
 	case InstancesAuto:
 		if u.spec.URL == "" || caps == "" || u.Status().Version.Modern() {
 			return Whose{}, false
@@ -175,8 +192,14 @@ func (s *instances) find(w Whose) (*instance, error) {
 	if len(s.open) >= maxInstances && !s.evictLocked() {
 		return nil, &Failure{Class: Overloaded, Upstream: s.u.name, RetryAfter: retryHint, RetrySafe: true, Err: errors.New("every connection of a caller is in use")}
 	}
-	in = &instance{whose: w, dialed: make(chan struct{}), calls: 1, wait: wait}
-	in.idle = time.AfterFunc(instanceIdle, func() { s.retire(in) })
+	in = &instance{whose: w, dialed: make(chan struct{}), calls: 1, wait: wait, forget: func() {}}
+	if w.Session != nil {
+		var ok bool
+		if in.forget, ok = w.Session.AfterEnd(func() { s.ended(in) }); !ok {
+			return nil, context.Canceled
+		}
+	}
+	in.idle = time.AfterFunc(s.idleTime(w), func() { s.retire(in) })
 	s.open[w] = in
 	ctx := s.ctx
 	s.running.Go(func() { s.dial(ctx, in) })
@@ -226,7 +249,26 @@ func (s *instances) leave(in *instance) {
 	in.calls--
 	in.used = time.Now()
 	if in.calls == 0 && !in.gone {
-		in.idle.Reset(instanceIdle)
+		in.idle.Reset(s.idleTime(in.whose))
+	}
+}
+
+// idleTime is how long an instance stays open without a call.
+// That of a session has what the caller relies on: it lives as long as the session,
+// which has a bound of its own.
+func (s *instances) idleTime(w Whose) time.Duration {
+	if w.Session != nil {
+		return cmp.Or(s.u.spec.IdleStop, 24*time.Hour)
+	}
+	return cmp.Or(s.u.spec.IdleStop, instanceIdle)
+}
+
+// ended closes the instance of a session that has ended, with what runs on it.
+func (s *instances) ended(in *instance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !in.gone {
+		s.dropLocked(in)
 	}
 }
 
@@ -234,7 +276,7 @@ func (s *instances) leave(in *instance) {
 func (s *instances) retire(in *instance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if in.calls == 0 && !in.gone && time.Since(in.used) >= instanceIdle {
+	if in.calls == 0 && !in.gone && time.Since(in.used) >= s.idleTime(in.whose) {
 		s.dropLocked(in)
 	}
 }
@@ -258,6 +300,7 @@ func (s *instances) evictLocked() bool {
 func (s *instances) dropLocked(in *instance) {
 	in.gone = true
 	in.idle.Stop()
+	in.forget()
 	delete(s.open, in.whose)
 	select {
 	case <-in.dialed:
@@ -295,4 +338,24 @@ func (s *instances) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
+}
+
+// list describes the connections of callers.
+func (s *instances) list() []Connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []Connection
+	for whose, in := range s.open {
+		c := Connection{Owner: whose.Principal.Subject, Own: true, State: Starting, Calls: in.calls}
+		select {
+		case <-in.dialed:
+			if c.State = Restarting; in.err == nil && in.link.alive() {
+				c.State, c.PID = Ready, in.link.conn.PID
+			}
+		default:
+		}
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b Connection) int { return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.PID, b.PID)) })
+	return list
 }

@@ -243,3 +243,62 @@ func TestInstanceThatCannotBeOpened(t *testing.T) {
 		}
 	})
 }
+
+func TestInstancesOfSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		u := upstream.New("u", upstream.Spec{Instances: upstream.InstancesSession}, &upstream.Options{Dial: f.dial})
+		stop := run(t, u)
+		defer stop()
+		<-u.Listed()
+		first, second := &mcp.Session{}, &mcp.Session{}
+		reach := func(s *mcp.Session, tool string) (upstream.Whose, error) {
+			req := callRequest(tool, `{}`)
+			req.Session = s
+			req.Principal.Subject = "alice"
+			_, err := u.Handle(t.Context(), req, mcp.Discard)
+			return upstream.Whose{Principal: req.Principal, Session: s}, err
+		}
+		windows := []upstream.Whose{}
+		for _, s := range []*mcp.Session{first, second, nil} { // two windows of one user, and one whose requests stand alone
+			for range 2 {
+				w, err := reach(s, "who")
+				if err != nil {
+					t.Fatal(err)
+				}
+				windows = append(windows, w)
+			}
+		}
+		for _, w := range windows {
+			if f.dialed[w] != 1 {
+				t.Errorf("%d connections for %+v", f.dialed[w], w)
+			}
+		}
+		if n := u.Status().Instances; n != 3 {
+			t.Errorf("%d instances, want 3", n)
+		}
+		time.Sleep(6 * time.Minute) // what a window relies on is kept; the other is not
+		synctest.Wait()
+		if n := u.Status().Instances; n != 2 || f.count() != 3 {
+			t.Errorf("%d instances and %d connections after a while", n, f.count())
+		}
+		// The child ends with its session, and with it the calls that run.
+		var ended error
+		var busy sync.WaitGroup
+		busy.Go(func() { _, ended = reach(first, "hang") })
+		synctest.Wait()
+		first.End()
+		busy.Wait()
+		synctest.Wait()
+		if ended == nil || u.Status().Instances != 1 || f.count() != 2 {
+			t.Errorf("after the end of a session: %v, %d instances, %d connections", ended, u.Status().Instances, f.count())
+		}
+		if _, err := reach(first, "who"); err == nil || f.count() != 2 {
+			t.Errorf("a call of a session that has ended: %v, %d connections", err, f.count())
+		}
+		stop()
+		if f.count() != 0 {
+			t.Errorf("%d connections are left", f.count())
+		}
+	})
+}

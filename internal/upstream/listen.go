@@ -27,8 +27,10 @@ const (
 
 // Subscribe asks the upstream for updates of a resource, which come as a Change
 // with that URI, until stop is called. Subscriptions are counted per URI and
-// outlive connections. It reports false when there are too many already.
+// outlive connections; an upstream that sleeps is started, and sleeps no more while
+// there are any. It reports false when there are too many already.
 func (u *Upstream) Subscribe(uri string) (stop func(), ok bool) {
+	defer u.rouse() // what sleeps sees no change
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.watched[uri] == 0 {
@@ -57,7 +59,7 @@ func (u *Upstream) Settle(ctx context.Context) {
 	u.mu.Unlock()
 	for {
 		u.mu.Lock()
-		done, settling, moved := u.settled >= wishes || u.link == nil, u.settling, u.moved
+		done, settling, moved := u.settled >= wishes || u.leader == nil, u.settling, u.moved
 		u.mu.Unlock()
 		if done {
 			return

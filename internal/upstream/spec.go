@@ -62,6 +62,14 @@ type Spec struct {
 	StopTimeout time.Duration
 	// Instances says who shares a connection. Empty means InstancesAuto.
 	Instances Instances
+	// Size is how many shared connections there are, for programs: children among
+	// which calls are spread. Zero means 1.
+	Size int
+	// Lazy starts the upstream when it is first needed, and not with Run.
+	Lazy bool
+	// IdleStop is how long nobody has to need the upstream until it is stopped. A call
+	// or a subscription starts it again. Zero means never.
+	IdleStop time.Duration
 	// MaxConcurrent bounds the calls that run at the same time. Zero means DefaultMaxConcurrent.
 	MaxConcurrent int
 	// Queue bounds the calls that wait beside them, and QueueWait how long one does.
@@ -85,6 +93,9 @@ func (s Spec) withDefaults() Spec {
 	}
 	if s.StartTimeout == 0 {
 		s.StartTimeout = 30 * time.Second
+	}
+	if s.Size < 1 {
+		s.Size = 1
 	}
 	if s.StopTimeout == 0 {
 		s.StopTimeout = 2 * time.Second

@@ -21,6 +21,7 @@ type State string
 
 // The states.
 const (
+	Idle       State = "idle"       // not running, since nobody needs it; a call starts it
 	Starting   State = "starting"   // never yet ready
 	Ready      State = "ready"      // calls are carried
 	Restarting State = "restarting" // was lost; the next attempt comes soon
@@ -35,7 +36,8 @@ type Status struct {
 	Since     time.Time   // when State began
 	LastError string      // why it is or was not ready; empty if there never was a reason
 	Restarts  int         // how often it was started again
-	PID       int         // of the child, or 0
+	PID       int         // of the child, or 0; of the first where there are several
+	Alive     int         // shared connections that are open
 	Era       Era         // as found out, or as configured until then
 	Version   mcp.Version // empty until the first connection
 	Server    []byte      // raw serverInfo, or nil
@@ -66,20 +68,26 @@ type Upstream struct {
 	clientInfo []byte
 	dial       func(context.Context, Whose) (*Conn, error)
 	instances  *instances
-	keeper     *supervise.Keeper
+	members    []*member // the shared connections; there is one unless Spec.Size says more
 	breakers   *breakers
 	bulkhead   *limit.Bulkhead[mcp.Principal]
 	catalogue  atomic.Pointer[Catalogue] // changed under mu; read for each call
+	lead       chan struct{}             // holds a token while a member leads
 	events     sync.Mutex                // held while OnEvent is called, so that events come in order
 
 	mu       sync.Mutex
 	status   Status
-	link     *link         // nil while not ready
-	moved    chan struct{} // closed and replaced when state or link change
+	leader   *link         // whose lists and changes count; nil while there is none
+	moved    chan struct{} // closed and replaced when a state or link changes
 	attempts int           // attempts that ended without having been ready
-	reached  bool          // the current attempt has been ready
 	looked   time.Time     // when everything was last listed
 	behind   bool          // the last attempt to list something failed
+	awake    bool          // wanted; false lets members sleep
+	alarm    chan struct{} // closed when awake becomes true, and then replaced
+	used     time.Time     // when a shared connection was last needed
+	idle     *time.Timer   // looks whether it is time to sleep; nil without Spec.IdleStop
+	links    uint64        // counts links
+	turn     int           // counts calls
 	listed   chan struct{} // closed with the first catalogue
 	draining draining
 	watched  map[string]int
@@ -93,6 +101,8 @@ type Upstream struct {
 
 // link is one connection from ready to broken.
 type link struct {
+	no     uint64 // tells links of an upstream apart; 0 for those of callers
+	calls  atomic.Int64
 	conn   *Conn
 	ctx    context.Context // ends with the connection
 	end    context.CancelCauseFunc
@@ -115,6 +125,7 @@ func New(name string, spec Spec, opts *Options) *Upstream {
 	u := &Upstream{
 		name: name, spec: spec.withDefaults(),
 		moved: make(chan struct{}), listed: make(chan struct{}), watching: make(chan struct{}), settling: make(chan struct{}),
+		alarm: make(chan struct{}), lead: make(chan struct{}, 1),
 		watched: make(map[string]int), watchers: make(map[int]func(Change)), breakers: newBreakers(),
 	}
 	if opts != nil {
@@ -156,7 +167,11 @@ func New(name string, spec Spec, opts *Options) *Upstream {
 	default:
 		u.dial = u.startChild
 	}
-	u.keeper = supervise.NewKeeper(name, supervise.ServiceFunc(u.attempt), &supervise.KeeperOptions{Policy: policy, OnEvent: u.kept})
+	for i := range u.spec.Size {
+		u.members = append(u.members, newMember(u, i+1, policy))
+	}
+	u.awake = !u.spec.Lazy
+	u.status.State = u.stateLocked()
 	return u
 }
 
@@ -190,22 +205,24 @@ func (u *Upstream) Catalogue() *Catalogue { return u.catalogue.Load() }
 // Listed returns a channel that is closed once Catalogue is not nil.
 func (u *Upstream) Listed() <-chan struct{} { return u.listed }
 
-// Restart ends the connection, and a child with it, and opens another at once, also
-// for one that has failed and waits. Calls that run end as they do when a connection
-// is lost. One that was drained takes calls again.
+// Restart ends the shared connections, and their children with them, and opens others
+// at once. Calls that run end as they do when a connection is lost. One that was drained
+// takes calls again.
 func (u *Upstream) Restart() {
 	u.Undrain()
 	u.mu.Lock()
-	l := u.link
+	var links []*link
+	for _, m := range u.members {
+		if m.link != nil {
+			links = append(links, m.link)
+		}
+	}
 	u.mu.Unlock()
-	if l != nil {
+	for _, l := range links {
 		l.end(supervise.ErrRestart)
 	}
-	u.keeper.Restart()
+	u.Wake()
 }
-
-// Wake makes an upstream that is away try again soon, as a call does.
-func (u *Upstream) Wake() { u.keeper.Wake() }
 
 // Watch has fn called for every change until stop is called. fn must not block;
 // it is called from one goroutine at a time.
@@ -228,45 +245,22 @@ func (u *Upstream) Watch(fn func(Change)) (stop func()) {
 func (u *Upstream) Run(ctx context.Context) error {
 	u.instances.start(ctx)
 	defer u.instances.close()
-	err := u.keeper.Run(ctx)
-	if ctx.Err() != nil {
+	defer u.watchIdle()()
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, m := range u.members {
+		wg.Go(func() { // until run ends
+			if err := m.keeper.Run(run); err != nil && run.Err() == nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil || run.Err() == nil {
 		return nil
 	}
-	return err
-}
-
-// kept follows the keeper.
-func (u *Upstream) kept(e supervise.Event) {
-	if e.Err != nil && e.Kind != supervise.Stopped && !errors.Is(e.Err, supervise.ErrRestart) {
-		u.log.Warn("upstream lost", "attempt", e.Attempt, "again_in", e.Delay, "state", string(e.Kind), "err", e.Err)
-	}
-	u.update(func() {
-		switch e.Kind {
-		case supervise.Started:
-			u.status.Restarts = e.Attempt - 1
-			return
-		case supervise.Backoff:
-			u.to(Restarting)
-		case supervise.Failed:
-			u.to(Failed)
-		case supervise.Stopped:
-			u.to(Stopped)
-		}
-		if e.Err != nil && e.Kind != supervise.Stopped {
-			u.status.LastError = e.Err.Error()
-		}
-		if e.Kind != supervise.Stopped && !u.reached {
-			u.attempts++
-		}
-		u.reached = false
-	})
-}
-
-// to changes the state; u.mu is held.
-func (u *Upstream) to(s State) {
-	if u.status.State != s {
-		u.status.State, u.status.Since = s, time.Now()
-	}
+	return context.Cause(run)
 }
 
 // update changes what u.mu guards, wakes who waits and tells of it.
@@ -275,54 +269,25 @@ func (u *Upstream) update(change func()) {
 	defer u.events.Unlock()
 	u.mu.Lock()
 	change()
+	if state := u.stateLocked(); state != u.status.State {
+		u.status.State, u.status.Since = state, time.Now()
+	}
+	u.status.PID, u.status.Alive, u.status.Restarts = 0, 0, 0
+	for _, m := range u.members {
+		u.status.Restarts += m.restarts
+		if m.link == nil {
+			continue
+		}
+		u.status.Alive++
+		if u.status.PID == 0 {
+			u.status.PID = m.link.conn.PID
+		}
+	}
 	close(u.moved)
 	u.moved = make(chan struct{})
 	status := u.status
 	u.mu.Unlock()
 	u.opts.OnEvent(status)
-}
-
-// attempt is one connection, from dialling to its end.
-func (u *Upstream) attempt(run context.Context) error {
-	ctx, cancel := context.WithCancelCause(run)
-	defer cancel(context.Canceled)
-
-	startCtx, cancelStart := context.WithTimeoutCause(ctx, u.spec.StartTimeout, errors.New("not ready within "+u.spec.StartTimeout.String()))
-	defer cancelStart()
-	conn, err := u.dial(startCtx, Whose{})
-	if err != nil {
-		return classify(err)
-	}
-	if conn.Close != nil {
-		defer func() {
-			if err := conn.Close(); err != nil && !errors.Is(err, mcp.ErrClosed) {
-				u.log.Debug("connection closed", "err", err)
-			}
-		}()
-	}
-	stopDone := closeWith(ctx, cancel, conn)
-	defer stopDone()
-	// The child may be gone before it has listed anything; then ctx ends.
-	catalogue, err := u.fetch(startCtx, conn.Handler)
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return classify(err)
-	}
-	cancelStart()
-
-	l := &link{conn: conn, ctx: ctx, end: cancel, broken: make(chan error, 1)}
-	first := u.Catalogue() == nil
-	u.connected(l, catalogue)
-	defer u.update(func() {
-		u.link = nil
-		u.status.PID = 0
-		if run.Err() == nil {
-			u.to(Restarting)
-		}
-	})
-	return u.listen(l, first)
 }
 
 // closeWith cancels when conn is done. The returned function ends the watching.
@@ -346,39 +311,6 @@ func closeWith(ctx context.Context, cancel context.CancelCauseFunc, conn *Conn) 
 		cancel(context.Canceled)
 		wg.Wait()
 	}
-}
-
-// connected announces a new link and what is different since the last one.
-func (u *Upstream) connected(l *link, c *Catalogue) {
-	version := c.version(u.spec.Era)
-	if l.conn.Version != nil {
-		version = l.conn.Version()
-	}
-	if l.conn.Done != nil {
-		// Another process: what the last one did says nothing. A remote server that
-		// lists and then fails calls is the same one.
-		u.breakers.reset()
-	}
-	var last *Catalogue
-	u.update(func() {
-		last = u.catalogue.Swap(c)
-		u.looked, u.behind = time.Now(), false
-		u.link = l
-		u.reached = true
-		u.to(Ready)
-		u.status.PID, u.status.Version = l.conn.PID, version
-		u.status.Era = EraLegacy
-		if version.Modern() {
-			u.status.Era = EraModern
-		}
-		u.describe()
-	})
-	u.log.Info("upstream ready", "version", string(version), "pid", l.conn.PID, "tools", len(c.Tools))
-	if last == nil {
-		close(u.listed)
-		last = &Catalogue{}
-	}
-	u.tell(Change{Lists: differences(last, c)})
 }
 
 // describe copies into the status what the catalogue says; u.mu is held.

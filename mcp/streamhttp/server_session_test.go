@@ -457,3 +457,44 @@ func TestManyClientsWithTheSameIDs(t *testing.T) {
 	}
 	clients.Wait()
 }
+
+// TestSessionOfRequests: requests of one session say so, and who wants to know is told
+// of its end.
+func TestSessionOfRequests(t *testing.T) {
+	var mu sync.Mutex
+	var seen []*mcp.Session
+	e := serveWith(t, nil, func(next mcp.Handler) mcp.Handler {
+		return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
+			mu.Lock()
+			seen = append(seen, req.Session)
+			mu.Unlock()
+			return next.Handle(ctx, req, sink)
+		})
+	})
+	one, two := e.session(t, "2025-11-25"), e.session(t, "2025-06-18")
+	for i, s := range []string{one, two, one} {
+		if got := e.do(t, http.MethodPost, legacyCall(fmt.Sprint(i+1), "tools/list", ""), s); got.status != 200 {
+			t.Fatalf("tools/list: %d %s", got.status, got.body)
+		}
+	}
+	// initialize of each, and the three calls
+	if len(seen) != 5 || seen[0] == nil || seen[0] == seen[1] || seen[2] != seen[0] || seen[3] != seen[1] || seen[4] != seen[0] {
+		t.Fatalf("sessions of the requests: %v", seen)
+	}
+	ended := make(chan string, 4)
+	if _, ok := seen[0].AfterEnd(func() { ended <- "first" }); !ok {
+		t.Error("ended before its end")
+	}
+	stop, _ := seen[0].AfterEnd(func() { ended <- "stopped" })
+	stop()
+	_, _ = seen[1].AfterEnd(func() { ended <- "second" })
+	if got := e.do(t, http.MethodDelete, "", one); got.status >= 300 {
+		t.Fatalf("DELETE: %d", got.status)
+	}
+	if got := <-ended; got != "first" || len(ended) != 0 {
+		t.Errorf("told of the end of %s, and %d more", got, len(ended))
+	}
+	if _, ok := seen[0].AfterEnd(func() {}); ok {
+		t.Error("a session that has ended takes who wants to know")
+	}
+}

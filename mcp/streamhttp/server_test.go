@@ -129,8 +129,14 @@ func (e *endpoint) record(t testing.TB) {
 
 func serve(t testing.TB, opts *streamhttp.HandlerOptions) *endpoint {
 	t.Helper()
+	return serveWith(t, opts)
+}
+
+// serveWith is serve with something around the fixture.
+func serveWith(t testing.TB, opts *streamhttp.HandlerOptions, around ...mcp.Interceptor) *endpoint {
+	t.Helper()
 	e := &endpoint{fixture: newFixture()}
-	e.handler = streamhttp.NewHandler(e.fixture, opts)
+	e.handler = streamhttp.NewHandler(mcp.Intercept(e.fixture, around...), opts)
 	srv := httptest.NewUnstartedServer(e.handler)
 	srv.Config.ConnContext = streamhttp.ConnContext
 	srv.Listener = smallBuffers{srv.Listener}

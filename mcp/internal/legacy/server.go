@@ -31,6 +31,7 @@ type Session struct {
 	clientInfo   []byte
 	capabilities []byte
 	tasks        bool // the client may ask for tasks
+	life         mcp.Session
 
 	mu     sync.Mutex
 	closed bool
@@ -74,6 +75,7 @@ func New(ctx context.Context, h mcp.Handler, msg *jsonrpc.Message, p mcp.Princip
 		Meta:      s.meta(""),
 		ID:        msg.ID,
 		Principal: p,
+		Session:   &s.life,
 	}, mcp.Discard)
 	if err != nil {
 		return nil, nil, mcp.ErrorOf(err)
@@ -181,7 +183,7 @@ func (s *Session) request(msg *jsonrpc.Message) (*mcp.Request, *mcp.Error) {
 	level := s.level
 	s.mu.Unlock()
 
-	req := &mcp.Request{Method: msg.Method, Params: msg.Params, ID: msg.ID, Principal: s.principal, Meta: s.meta(level)}
+	req := &mcp.Request{Method: msg.Method, Params: msg.Params, ID: msg.ID, Principal: s.principal, Session: &s.life, Meta: s.meta(level)}
 	if msg.Meta != nil {
 		// Only these two: what an old client says of itself it said in initialize.
 		said := mcp.PeekMeta(msg.Meta)
@@ -238,6 +240,7 @@ func (s *Session) Notified(msg *jsonrpc.Message) {
 
 // Close ends the session: its calls are cancelled, its subscriptions end.
 func (s *Session) Close() {
+	s.life.End()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true

@@ -145,6 +145,7 @@ func (l *listen) open(ctx context.Context, params []byte) error {
 		Meta:      s.meta(""),
 		ID:        []byte(`"listen"`),
 		Principal: s.principal,
+		Session:   &s.life,
 	}, l)
 	if err != nil || !res.Stream {
 		l.End(res, err)

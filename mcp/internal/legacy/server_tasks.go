@@ -110,7 +110,7 @@ func (s *Session) ofTask(ctx context.Context, method, id string, edits ...jsonrp
 	meta.Capabilities = s.taskCapabilities()
 	edits = append(edits, jsonrpc.Member{Key: "taskId", Value: jsonrpc.AppendString(nil, id)})
 	res, err := s.handler.Handle(ctx, &mcp.Request{
-		Method: method, Name: id, Params: jsonrpc.Splice(nil, nil, edits...), Meta: meta, ID: []byte(`"task"`), Principal: s.principal,
+		Method: method, Name: id, Params: jsonrpc.Splice(nil, nil, edits...), Meta: meta, ID: []byte(`"task"`), Principal: s.principal, Session: &s.life,
 	}, mcp.Discard)
 	if err != nil {
 		return nil, mcp.ErrorOf(err)
@@ -155,7 +155,7 @@ func (s *Session) cancelTask(ctx context.Context, id string) ([]byte, *mcp.Error
 
 func (s *Session) listTasks(ctx context.Context, msg *jsonrpc.Message) ([]byte, *mcp.Error) {
 	res, err := s.handler.Handle(ctx, &mcp.Request{
-		Method: msg.Method, Params: msg.Params, Meta: s.meta(""), ID: msg.ID, Principal: s.principal,
+		Method: msg.Method, Params: msg.Params, Meta: s.meta(""), ID: msg.ID, Principal: s.principal, Session: &s.life,
 	}, mcp.Discard)
 	if err != nil {
 		return nil, mcp.ErrorOf(err)
@@ -300,7 +300,7 @@ func (s *Session) listenTask(ctx context.Context, id string, sink mcp.Sink) bool
 	meta.Capabilities = s.taskCapabilities()
 	params := jsonrpc.AppendString([]byte(`{"notifications":{"taskIds":[`), id)
 	res, err := s.handler.Handle(ctx, &mcp.Request{
-		Method: mcp.MethodListen, Params: append(params, `]}}`...), Meta: meta, ID: []byte(`"task"`), Principal: s.principal,
+		Method: mcp.MethodListen, Params: append(params, `]}}`...), Meta: meta, ID: []byte(`"task"`), Principal: s.principal, Session: &s.life,
 	}, sink)
 	return err == nil && res.Stream
 }
