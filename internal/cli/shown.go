@@ -42,6 +42,7 @@ func shown(c *config.Config) map[string]any {
 		},
 		"shutdown_grace": c.ShutdownGrace.String(),
 		"upstreams":      upstreams,
+		"tool_search":    c.ToolSearch,
 		"virtual":        virtual(c.Virtual),
 	}
 }
@@ -71,7 +72,7 @@ func virtual(servers []config.Virtual) map[string]any {
 	}
 	out := map[string]any{}
 	for _, v := range servers {
-		out[v.Name] = map[string]any{"instructions": v.Instructions, "tools": picks(v.Tools), "prompts": picks(v.Prompts), "resources": picks(v.Resources)}
+		out[v.Name] = map[string]any{"instructions": v.Instructions, "tool_search": v.ToolSearch, "tools": picks(v.Tools), "prompts": picks(v.Prompts), "resources": picks(v.Resources)}
 	}
 	return out
 }

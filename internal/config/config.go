@@ -33,6 +33,7 @@ type Config struct {
 	ShutdownGrace  time.Duration
 	Upstreams      []Upstream // in the order of the file, which decides collisions
 	Virtual        []Virtual
+	ToolSearch     bool // at /mcp
 }
 
 // Log says what is logged and how.

@@ -125,6 +125,11 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.ShutdownGrace },
 	},
 	{
+		path: "tool_search", form: formBool, defNote: "false", example: "true",
+		doc:   "Whether /mcp lists two tools in place of all: find_tools, which finds the tools for a task, and call_tool, which calls them. For catalogues that are too large for a model. Tools can still be called by their names.",
+		field: func(t *target) any { return &t.config.ToolSearch },
+	},
+	{
 		path: "virtual", form: formVirtual, example: "{reading: {tools: [{from: \"*\", names: [\"read_*\"]}]}}",
 		doc:   "Servers made of chosen things of the upstreams, by name. Each is at /mcp/NAME, beside the upstreams, and the names of both together are different.",
 		field: func(t *target) any { return &t.config.Virtual },

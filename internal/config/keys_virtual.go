@@ -22,6 +22,11 @@ var virtualKeys = []key{
 		doc:   "Resources and resource templates to offer, by URI. A resource that is not listed can be read if a template that is offered matches its URI, or a pattern does.",
 		field: func(t *target) any { return &t.virtual.Resources },
 	},
+	{
+		path: "tool_search", form: formBool, defNote: "false", example: "true",
+		doc:   "Whether find_tools and call_tool are listed in place of the tools, as tool_search does at /mcp.",
+		field: func(t *target) any { return &t.virtual.ToolSearch },
+	},
 }
 
 // fromKeys are the keys that every pick has.

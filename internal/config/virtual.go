@@ -18,6 +18,7 @@ type Virtual struct {
 	Tools        []Pick // in the order of the file, which decides collisions
 	Prompts      []Pick
 	Resources    []Pick // and resource templates
+	ToolSearch   bool
 }
 
 // Pick chooses things of upstreams. The first pick that names a thing has it: a

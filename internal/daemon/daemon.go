@@ -123,7 +123,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 		d.upstreams = append(d.upstreams, upstream.New(u.Name, d.spec(u), opts))
 		d.critical[u.Name] = u.Critical
 	}
-	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls, Virtual: virtual(cfg), CacheBytes: int64(cfg.Limits.Cache)})
+	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls, Virtual: virtual(cfg), ToolSearch: cfg.ToolSearch, CacheBytes: int64(cfg.Limits.Cache)})
 	d.front = newFront(cfg, d.upstreams, d.gateway, d.log)
 	d.monitor = d.newMonitor()
 	return d, nil

@@ -10,7 +10,7 @@ func virtual(cfg *config.Config) (out []gateway.Virtual) {
 	for i := range cfg.Virtual {
 		v := &cfg.Virtual[i]
 		out = append(out, gateway.Virtual{
-			Name: v.Name, Instructions: v.Instructions,
+			Name: v.Name, Instructions: v.Instructions, ToolSearch: v.ToolSearch,
 			Tools: picks(cfg, v.Tools), Prompts: picks(cfg, v.Prompts), Resources: picks(cfg, v.Resources),
 		})
 	}

@@ -39,6 +39,8 @@ type Options struct {
 	// Virtual are servers made of chosen things of the upstreams, beside [Gateway.One] and
 	// with names of their own.
 	Virtual []Virtual
+	// ToolSearch lists two tools of Root in place of all: find_tools and call_tool.
+	ToolSearch bool
 	// OnCall is told of each call that has ended. It must not block.
 	OnCall func(Trace)
 }
@@ -76,6 +78,7 @@ type scope struct {
 	upstreams []*upstream.Upstream
 	prefixed  bool     // whether names carry the upstream's name
 	virtual   *Virtual // nil for the others
+	search    bool     // whether tools are found by searching, not listed
 
 	building sync.Mutex // held while a view is built, so that it is built once
 	view     atomic.Pointer[view]
@@ -123,7 +126,7 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 
 	g.root = newDoor(&scope{g: g, prefixed: true})
 	g.shape.Store(&shape{})
-	g.Set(Shape{Upstreams: upstreams, Virtual: g.opts.Virtual})
+	g.Set(Shape{Upstreams: upstreams, Virtual: g.opts.Virtual, ToolSearch: g.opts.ToolSearch})
 	return g
 }
 
@@ -186,6 +189,9 @@ func (s *scope) handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mc
 	case mcp.MethodDiscover:
 		return s.discover(ctx, req.Meta.Version.Modern())
 	case mcp.MethodListTools:
+		if s.search {
+			return s.listSearch(req)
+		}
 		return s.list(ctx, upstream.Tools, req)
 	case mcp.MethodListResources:
 		return s.list(ctx, upstream.Resources, req)

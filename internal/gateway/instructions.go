@@ -18,9 +18,15 @@ const cutNote = "\n[The rest is left out.]"
 // is cut, and upstreams for which there is no more room are named.
 func (s *scope) instructions() string {
 	if s.virtual != nil && s.virtual.Instructions != "" {
+		if s.search {
+			return s.virtual.Instructions + "\n\n" + searchInstructions
+		}
 		return s.virtual.Instructions
 	}
 	var b strings.Builder
+	if s.search {
+		b.WriteString(searchInstructions)
+	}
 	var left []string
 	for _, u := range s.upstreams {
 		c := u.Catalogue()

@@ -12,6 +12,18 @@ import (
 
 // resolve finds out which upstream a call is for.
 func resolve(ctx context.Context, c *call) (rule string, err error) {
+	byCall := ""
+	if c.scope.search && c.req.Method == mcp.MethodCallTool {
+		switch c.req.Name {
+		case findTools:
+			return find(ctx, c)
+		case callTool:
+			if err := c.unwrap(); err != nil {
+				return "by " + callTool, err
+			}
+			byCall = "by " + callTool + " " + clip(c.req.Name) + ", "
+		}
+	}
 	out := *c.req
 	out.Header = nil // said to this node; towards an upstream its transport computes them afresh
 	c.out = &out
@@ -19,6 +31,7 @@ func resolve(ctx context.Context, c *call) (rule string, err error) {
 	case mcp.MethodCallTool:
 		c.unknown = func() error { return mcp.ErrInvalidParams("Unknown tool: %s", clip(c.req.Name)) }
 		rule, err = c.resolveName(ctx, upstream.Tools, c.req.Name)
+		rule = byCall + rule
 		c.name = c.writeName
 	case mcp.MethodGetPrompt:
 		c.unknown = func() error { return mcp.ErrInvalidParams("Unknown prompt: %s", clip(c.req.Name)) }

@@ -14,6 +14,8 @@ import (
 type Shape struct {
 	Upstreams []*upstream.Upstream // in order of precedence
 	Virtual   []Virtual
+	// ToolSearch lists two tools of Root in place of all: find_tools and call_tool.
+	ToolSearch bool
 }
 
 // shape is a Shape with what follows from it. It is immutable.
@@ -93,13 +95,13 @@ func (g *Gateway) Set(next Shape) {
 			now.showing[u] = append(now.showing[u], d)
 		}
 	}
-	put("", g.root, &scope{upstreams: next.Upstreams, prefixed: true})
+	put("", g.root, &scope{upstreams: next.Upstreams, prefixed: true, search: next.ToolSearch})
 	for _, u := range next.Upstreams {
 		put(u.Name(), last.doors[u.Name()], &scope{upstreams: []*upstream.Upstream{u}})
 	}
 	for i := range next.Virtual {
 		v := &next.Virtual[i]
-		put(v.Name, last.doors[v.Name], &scope{virtual: v, upstreams: v.upstreams(next.Upstreams)})
+		put(v.Name, last.doors[v.Name], &scope{virtual: v, search: v.ToolSearch, upstreams: v.upstreams(next.Upstreams)})
 	}
 
 	g.watch(next.Upstreams) // before anybody can miss a change of theirs
@@ -127,7 +129,7 @@ type move struct {
 
 // same reports whether two scopes are made of the same things in the same way.
 func (s *scope) same(t *scope) bool {
-	return s.prefixed == t.prefixed && slices.Equal(s.upstreams, t.upstreams) &&
+	return s.prefixed == t.prefixed && s.search == t.search && slices.Equal(s.upstreams, t.upstreams) &&
 		(s.virtual == t.virtual || s.virtual != nil && t.virtual != nil && s.virtual.equal(t.virtual))
 }
 

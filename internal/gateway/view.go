@@ -28,6 +28,8 @@ type view struct {
 	templates []ownedTemplate // most specific first, then in config order
 	lists     map[upstream.Kind]*list
 	hidden    []Hidden
+	tools     [][]byte            // as listed; only with tool search
+	search    func() *searchIndex // made when it is first needed
 }
 
 // target is one thing that can be called.
@@ -76,6 +78,10 @@ func buildView(s *scope) *view {
 			}
 		}
 		v.lists[kind] = newList(kind, items, s.g.opts.PageSize)
+		if s.search && kind == upstream.Tools {
+			v.tools = items
+			v.search = sync.OnceValue(func() *searchIndex { return newSearchIndex(items) })
+		}
 	}
 	if s.virtual != nil {
 		s.barren(v)

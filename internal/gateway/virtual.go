@@ -17,6 +17,8 @@ type Virtual struct {
 	Tools        []Pick
 	Prompts      []Pick
 	Resources    []Pick // and templates
+	// ToolSearch lists find_tools and call_tool in place of the tools.
+	ToolSearch bool
 }
 
 // Pick chooses things of upstreams. Of several picks the first that takes a thing
