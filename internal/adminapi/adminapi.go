@@ -82,10 +82,12 @@ type Upstream struct {
 	Tools     int       `json:"tools"`
 	Instances int       `json:"instances"` // connections of single callers
 	// Connections are the shared ones, then those of single callers.
-	Connections []Connection `json:"connections"`
-	Load        Load         `json:"load"`
-	Breaker     Breaker      `json:"breaker"`
-	Endpoint    string       `json:"endpoint"` // URL of /mcp/NAME
+	Connections []Connection   `json:"connections"`
+	Load        Load           `json:"load"`
+	Limits      []Limit        `json:"limits,omitempty"`    // of the child
+	LimitHits   map[string]int `json:"limitHits,omitempty"` // limit -> how often a child has reached it
+	Breaker     Breaker        `json:"breaker"`
+	Endpoint    string         `json:"endpoint"` // URL of /mcp/NAME
 }
 
 // Connection is one connection of an upstream, and with it a child or a session.
@@ -105,6 +107,13 @@ type Load struct {
 	Queued  int    `json:"queued"`  // calls that wait for one of them to end
 	Queue   int    `json:"queue"`   // that may wait
 	Refused uint64 `json:"refused"` // calls, since the start
+}
+
+// Limit is a limit of a child, and who sees to it.
+type Limit struct {
+	Limit string `json:"limit"` // as in the config, such as memory
+	Value string `json:"value"`
+	By    string `json:"by"` // cgroup v2, cgroup v1, rlimit, watched, or nothing: REASON
 }
 
 // Breaker is the circuit breaker of an upstream.

@@ -43,7 +43,7 @@ var layers = []layer{
 	{"internal/state", "durable small state: values with compare and set, watches, logs", nil, []string{"go.etcd.io/bbolt"}},
 	{"internal/supervise", "restart policy, back-off, service tree, its events; knows nothing of MCP", nil, []string{"github.com/thejerf/suture/v4"}},
 	{"internal/limit", "circuit breakers, bulkheads and budgets; knows nothing of MCP", nil, []string{"github.com/sony/gobreaker/v2"}},
-	{"internal/sandbox", "the launcher of children, the mark that finds their descendants, the guard that ends what a killed node leaves", nil, nil},
+	{"internal/sandbox", "the launcher of children, their limits, the mark that finds their descendants, the guard that ends what a killed node leaves", nil, nil},
 	{"internal/upstream", "one upstream's life: connect, era, catalogue, calls, breakers", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/limit", "internal/sandbox", "internal/supervise"}, nil},
 	{"internal/gateway", "many upstreams as one server: names, lists, subscriptions, the pipeline list", []string{"mcp", "mcp/jsonrpc", "internal/limit", "internal/upstream"}, nil},
 	{"internal/health", "components, states, hysteresis, resources", nil, nil},

@@ -27,6 +27,11 @@ func shown(c *config.Config) map[string]any {
 		} else {
 			m["command"], m["args"], m["env"] = u.Command, list(u.Args), hidden(slices.Sorted(maps.Keys(u.Env)))
 			m["env_pass"], m["cwd"] = list(u.EnvPass), u.Dir
+			m["limits"] = map[string]any{
+				"memory": u.Limits.Memory.String(), "processes": u.Limits.Processes, "cpu": u.Limits.CPU, "open_files": u.Limits.OpenFiles,
+				"file_size": u.Limits.FileSize.String(), "core": u.Limits.Core.String(),
+			}
+			m["setuid"] = u.Setuid
 		}
 		upstreams[u.Name] = m
 	}

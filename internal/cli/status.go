@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/internal/adminapi"
@@ -61,6 +64,11 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 	if err := a.columns(rows); err != nil {
 		return err
 	}
+	for _, l := range limits(st.Upstreams) {
+		if err := a.asText(l); err != nil {
+			return err
+		}
+	}
 	for _, c := range st.Components {
 		if c.State == "unhealthy" || c.State == "degraded" {
 			if err := a.asText(c.Name + " is " + c.State + ": " + c.Reason); err != nil {
@@ -105,4 +113,32 @@ func load(l adminapi.Load) string {
 		s += fmt.Sprintf(" +%d waiting", l.Queued)
 	}
 	return s
+}
+
+// limits says for each child which limits it has and who sees to them, once for
+// those that have the same; and which were reached.
+func limits(list []adminapi.Upstream) (lines []string) {
+	names := map[string][]string{} // limits -> upstreams
+	var order []string
+	for _, u := range list {
+		var parts []string
+		for _, l := range u.Limits {
+			parts = append(parts, fmt.Sprintf("%s %s (%s)", l.Limit, l.Value, l.By))
+		}
+		if text := strings.Join(parts, ", "); text != "" {
+			if names[text] == nil {
+				order = append(order, text)
+			}
+			names[text] = append(names[text], u.Name)
+		}
+	}
+	for _, text := range order {
+		lines = append(lines, fmt.Sprintf("limits of %s: %s", strings.Join(names[text], ", "), text))
+	}
+	for _, u := range list {
+		for _, limit := range slices.Sorted(maps.Keys(u.LimitHits)) {
+			lines = append(lines, fmt.Sprintf("%s has reached limits.%s, %d times", u.Name, limit, u.LimitHits[limit]))
+		}
+	}
+	return lines
 }

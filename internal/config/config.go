@@ -106,6 +106,8 @@ type Upstream struct {
 	QueueLength  int           // calls that may wait; zero for the default
 	QueueWait    time.Duration // of a call; zero for the default
 	Critical     bool          // without it the node is not ready
+	Limits       ChildLimits   // of the command
+	Setuid       bool          // the command may gain privileges
 }
 
 // Tools says which tools of an upstream are offered. In a pattern, * stands for

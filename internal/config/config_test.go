@@ -62,6 +62,9 @@ func TestDefault(t *testing.T) {
 	}
 }
 
+// bounded are the limits of a child that the config says nothing of.
+var bounded = config.ChildLimits{Memory: 4 << 30, Processes: 2048}
+
 func TestLoad(t *testing.T) {
 	hash := config.HashToken("t0ken")
 	path := write(t, "fairlead.yaml", `
@@ -91,6 +94,8 @@ upstreams:
       NUMBER: 0x10
       EMPTY: ""
     env_pass: [HTTPS_PROXY]
+    limits: {memory: 512MiB, processes: 64, cpu: 1.5, open_files: 100, file_size: 1GB, core: 1MiB}
+    setuid: true
     cwd: app
     era: legacy
     tools: {allow: ["read_*"], deny: ["*rm*"]}
@@ -125,10 +130,11 @@ upstreams:
 				EnvPass: []string{"HTTPS_PROXY"}, Dir: dir + "/app", Era: config.EraLegacy,
 				Tools:   config.Tools{Allow: []string{"read_*"}, Deny: []string{"*rm*"}},
 				Timeout: 2 * time.Minute, StartTimeout: time.Minute,
+				Limits: config.ChildLimits{Memory: 512 << 20, Processes: 64, CPU: 1.5, OpenFiles: 100, FileSize: 1e9, Core: 1 << 20}, Setuid: true,
 			},
 			{
 				Name: "alpha", URL: "https://mcp.example.com/${B}", Headers: map[string]secret.Text{"Authorization": secret.New("Bearer ${B}")},
-				Era: config.EraAuto, Timeout: 90 * time.Second, StartTimeout: 30 * time.Second,
+				Era: config.EraAuto, Timeout: 90 * time.Second, StartTimeout: 30 * time.Second, Limits: bounded,
 			},
 		},
 	}

@@ -135,6 +135,14 @@ func (d *decoder) set(k *key, path string, n *node, t *target) {
 			}
 			*field = int(v)
 		}
+	case *float64:
+		if s, ok := d.scalar(k, path, n); ok {
+			v, err := strconv.ParseFloat(s, 64)
+			if err != nil || !(v >= 0.01 && v <= 1e6) {
+				d.wrong(k, path, n, "not a number from 0.01")
+			}
+			*field = v
+		}
 	case *bool:
 		if s, ok := d.scalar(k, path, n); ok {
 			if s != "true" && s != "false" {

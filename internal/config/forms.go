@@ -22,6 +22,7 @@ var (
 	formDuration      = &form{name: "duration", write: "a number with its unit, as in 500ms, 30s, 5m or 1h30m", check: nil}
 	formSize          = &form{name: "size", write: "a number with its unit, as in 512KiB or 4MiB", check: nil}
 	formCount         = &form{name: "number", write: "a whole number from 1", check: nil}
+	formCPU           = &form{name: "number", write: "a number above 0, as in 0.5 or 2", check: nil}
 	formBool          = &form{name: "true or false", write: "true or false", check: nil}
 	formHash          = &form{name: "hash", write: "\"sha256:\" and the 64 hex digits that this prints: printf %s \"$TOKEN\" | sha256sum", check: nil}
 	formCommand       = &form{name: "command", write: "the name or path of a program", check: checkCommand}

@@ -230,6 +230,8 @@ func (k *key) schema() map[string]any {
 		return pattern([]string{"string", "integer", "null"}, `^[0-9]+ *([KMG]i?B|B)?$`)
 	case formCount:
 		return pattern([]string{"string", "integer", "null"}, `^[0-9]+$`)
+	case formCPU:
+		return pattern([]string{"string", "number", "null"}, `^[0-9]*[.]?[0-9]+$`)
 	case formBool:
 		return pattern([]string{"boolean", "string", "null"}, `^(true|false)$`)
 	case formHash:

@@ -222,4 +222,4 @@ var upstreamKeys = append([]key{
 		doc:   "Whether the node is of no use without this upstream: while it is unhealthy, /readyz says 503.",
 		field: func(t *target) any { return &t.upstream.Critical },
 	},
-}, slices.Concat(lifeKeys, guardKeys, manyKeys)...)
+}, slices.Concat(lifeKeys, guardKeys, childKeys, manyKeys)...)

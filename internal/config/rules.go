@@ -91,7 +91,7 @@ func (u *Upstream) problems() (out []problem) {
 	for _, odd := range []struct {
 		key   string
 		isSet bool
-	}{{"args", len(u.Args) > 0}, {"env", len(u.Env) > 0}, {"env_pass", len(u.EnvPass) > 0}, {"cwd", u.Dir != ""}} {
+	}{{"args", len(u.Args) > 0}, {"env", len(u.Env) > 0}, {"env_pass", len(u.EnvPass) > 0}, {"cwd", u.Dir != ""}, {"limits.cpu", u.Limits.CPU > 0}, {"limits.open_files", u.Limits.OpenFiles > 0}, {"limits.file_size", u.Limits.FileSize > 0}, {"limits.core", u.Limits.Core > 0}, {"setuid", u.Setuid}} {
 		if odd.isSet && u.URL != "" {
 			out = append(out, problem{odd.key, "this is for a command, and the upstream has a url", "remove it"})
 		}

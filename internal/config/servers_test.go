@@ -57,7 +57,7 @@ func TestMCPServers(t *testing.T) {
 		{Name: "guess", URL: "https://x.example/sse", Timeout: time.Minute},
 	}
 	for i := range want {
-		want[i].Era, want[i].StartTimeout = config.EraAuto, 30*time.Second
+		want[i].Era, want[i].StartTimeout, want[i].Limits = config.EraAuto, 30*time.Second, bounded
 	}
 	if diff := cmp.Diff(want, got.Upstreams); diff != "" {
 		t.Errorf("Upstreams (-want +got):\n%s", diff)
@@ -91,7 +91,7 @@ func TestMCPServersOfVSCode(t *testing.T) {
 	}
 	want := []config.Upstream{{
 		Name: "a", Command: root + "/bin/x", Args: []string{filepath.Base(root), "/h/y"}, Dir: root + "/sub", Env: vars,
-		Era: config.EraAuto, Timeout: time.Minute, StartTimeout: 30 * time.Second,
+		Era: config.EraAuto, Timeout: time.Minute, StartTimeout: 30 * time.Second, Limits: bounded,
 	}}
 	if diff := cmp.Diff(want, got.Upstreams); diff != "" {
 		t.Errorf("Upstreams (-want +got):\n%s", diff)

@@ -159,6 +159,10 @@ func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
 	for _, c := range u.Connections() {
 		out.Connections = append(out.Connections, adminapi.Connection{Owner: c.Owner, Own: c.Own, State: string(c.State), PID: c.PID, Calls: c.Calls, Restarts: c.Restarts})
 	}
+	for _, b := range s.Bounds {
+		out.Limits = append(out.Limits, adminapi.Limit{Limit: b.Limit, Value: b.Value, By: b.By})
+	}
+	out.LimitHits = s.Hits
 	if where := d.where.Load(); where != nil {
 		out.Endpoint = where.Endpoint + "/" + s.Name
 	}

@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 		if kind == "gossip" {
 			run = gossipChild
 		}
+		if kind == "faulty" {
+			run = faultyChild
+		}
 		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

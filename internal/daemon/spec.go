@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/fairlead-mcp/fairlead/internal/config"
+	"github.com/fairlead-mcp/fairlead/internal/sandbox"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 )
 
@@ -39,6 +40,10 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 			s.Header[name] = []string{value.Reveal()}
 		}
 		return s
+	}
+	s.Limits = sandbox.Limits{
+		Memory: uint64(u.Limits.Memory), Processes: u.Limits.Processes, CPU: u.Limits.CPU, OpenFiles: uint64(u.Limits.OpenFiles),
+		FileSize: uint64(u.Limits.FileSize), Core: uint64(u.Limits.Core), Setuid: u.Setuid,
 	}
 	env := map[string]string{}
 	for _, name := range slices.Concat(passed[:], u.EnvPass) {

@@ -16,7 +16,7 @@ func BenchmarkStart(b *testing.B) {
 	defer s.Close()
 	for name, start := range map[string]func(*exec.Cmd) error{
 		"plain":    (*exec.Cmd).Start,
-		"launcher": s.Child("true").Start,
+		"launcher": s.Child("true", sandbox.Limits{}, nil).Start,
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

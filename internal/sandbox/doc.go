@@ -14,7 +14,7 @@
 //		return err
 //	}
 //	defer s.Close()
-//	child := s.Child("files")
+//	child := s.Child("files", sandbox.Limits{Memory: 1 << 30}, nil)
 //	err := child.Start(exec.Command("mcp-files")) // Wait for it as ever
 //	child.Release()                               // and for what it has left
 //

@@ -20,7 +20,9 @@ func guard(node io.Reader, args []string) int {
 	// A signal for everybody in the terminal or the service is not for the one who cleans up.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	_, _ = io.Copy(io.Discard, node) // however it ends, the node is gone
-	sweep(func(m mark) bool { return m.node == args[0] })
+	own := func(m mark) bool { return m.node == args[0] }
+	sweepGroups(own)
+	sweep(own)
 	return 0
 }
 

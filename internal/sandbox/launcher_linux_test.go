@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"github.com/fairlead-mcp/fairlead/internal/sandbox"
 )
 
 // view is what a program sees of itself.
@@ -23,6 +26,8 @@ type view struct {
 	Privileges  bool // may be gained
 	DeathSignal int
 	Core        uint64
+	OpenFiles   uint64
+	FileSize    uint64
 	Args        []string
 	Group, PID  int
 }
@@ -43,9 +48,15 @@ func look() {
 	var signal int32
 	syscall.RawSyscall(syscall.SYS_PRCTL, 2, uintptr(unsafe.Pointer(&signal)), 0) // PR_GET_PDEATHSIG
 	v.DeathSignal = int(signal)
-	var core syscall.Rlimit
-	_ = syscall.Getrlimit(syscall.RLIMIT_CORE, &core)
-	v.Core = core.Max
+	// What the runtime raises for itself it gives back to those that it starts, so it is asked of the kernel.
+	limits, _ := os.ReadFile("/proc/self/limits")
+	for line := range strings.Lines(string(limits)) {
+		for name, into := range map[string]*uint64{"Max core file size": &v.Core, "Max open files": &v.OpenFiles, "Max file size": &v.FileSize} {
+			if rest, ok := strings.CutPrefix(line, name); ok {
+				*into, _ = strconv.ParseUint(strings.Fields(rest)[1], 10, 64) // the hard limit; 0 for unlimited
+			}
+		}
+	}
 	_ = json.NewEncoder(os.Stdout).Encode(v)
 }
 
@@ -82,7 +93,7 @@ func TestWhatAProgramGets(t *testing.T) {
 		return v
 	}
 	s := open(t, dir)
-	v := see(s.Child("look").Start)
+	v := see(s.Child("look", sandbox.Limits{OpenFiles: 123, FileSize: 1 << 20}, nil).Start)
 	env := as("look").Env
 	i := slices.IndexFunc(v.Env, func(e string) bool { return strings.HasPrefix(e, "FAIRLEAD_CHILD=") })
 	if i < 0 {
@@ -94,7 +105,7 @@ func TestWhatAProgramGets(t *testing.T) {
 	if !slices.Equal(v.Descriptors, []string{"0", "1", "2"}) {
 		t.Errorf("descriptors %q", v.Descriptors)
 	}
-	if v.Dir != dir || v.Privileges || v.DeathSignal != int(syscall.SIGKILL) || v.Core != 0 || v.Group != v.PID {
+	if v.Dir != dir || v.Privileges || v.DeathSignal != int(syscall.SIGKILL) || v.Core != 0 || v.OpenFiles != 123 || v.FileSize != 1<<20 || v.Group != v.PID {
 		t.Errorf("%+v", v)
 	}
 	if !slices.Equal(v.Args, []string{"an argument", ""}) {
@@ -132,7 +143,7 @@ func TestCannotBeStarted(t *testing.T) {
 	} {
 		plain, launched := make(), make()
 		plain.Env, launched.Env = []string{}, []string{}
-		want, got := plain.Start(), s.Child(name).Start(launched)
+		want, got := plain.Start(), s.Child(name, sandbox.Limits{}, nil).Start(launched)
 		if want == nil || got == nil || want.Error() != got.Error() {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
@@ -140,7 +151,7 @@ func TestCannotBeStarted(t *testing.T) {
 	cmd := exec.Command("./ok")
 	write("ok", "#!/bin/sh\nexit 7\n", 0o700)
 	cmd.Dir, cmd.Env = dir, []string{}
-	if err := s.Child("ok").Start(cmd); err != nil {
+	if err := s.Child("ok", sandbox.Limits{}, nil).Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); fmt.Sprint(err) != "exit status 7" {
@@ -167,7 +178,7 @@ func TestTheParentIsNotAThread(t *testing.T) {
 		}
 		return cmd
 	}
-	ours := begin(s.Child("ours").Start)
+	ours := begin(s.Child("ours", sandbox.Limits{}, nil).Start)
 	pid := pids(t, r, 1)[0]
 	theirs := begin((*exec.Cmd).Start)
 	if err := theirs.Wait(); fmt.Sprint(err) != "signal: killed" {

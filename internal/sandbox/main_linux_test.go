@@ -61,7 +61,7 @@ func play(role string) int {
 		}
 		time.Sleep(time.Hour)
 	case "node": // holds a sandbox with a shell over a chain, until it is killed
-		s := sandbox.New(os.Args[1], nil)
+		s := sandbox.New(os.Args[1], &sandbox.Options{NoGroups: os.Args[2] == "alone"})
 		if err := s.Open(); err != nil {
 			fmt.Println(err)
 			return 1
@@ -70,11 +70,24 @@ func play(role string) int {
 		shell := exec.Command("/bin/sh", "-c", `echo $$; "`+chain.Path+`"; :`)
 		shell.Env, shell.Stdout = chain.Env, os.Stdout
 		shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := s.Child("chain").Start(shell); err != nil {
+		if err := s.Child("chain", sandbox.Limits{}, nil).Start(shell); err != nil {
 			fmt.Println(err)
 			return 1
 		}
 		_ = shell.Wait()
+	case "eater": // uses memory without end
+		var eaten [][]byte
+		for {
+			chunk := make([]byte, 4<<20)
+			for i := range chunk {
+				chunk[i] = byte(i)
+			}
+			eaten = append(eaten, chunk)
+			if len(eaten) > 500 { // nobody stops it
+				return 0
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
 	case "look": // says what it has got
 		look()
 	}
@@ -137,6 +150,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("waited in vain: %s", what)
 }
 
+// bothWays runs a test with control groups, where there are any, and without: then
+// marks alone tell whose a process is.
+func bothWays(t *testing.T, test func(t *testing.T, alone bool)) {
+	t.Run("groups", func(t *testing.T) { test(t, false) })
+	t.Run("marks", func(t *testing.T) { test(t, true) })
+}
+
 // output is a pipe from commands to the test.
 func output(t *testing.T) (w *os.File, r *bufio.Reader) {
 	t.Helper()
@@ -148,9 +168,11 @@ func output(t *testing.T) (w *os.File, r *bufio.Reader) {
 	return to, bufio.NewReader(from)
 }
 
-func open(t *testing.T, data string) *sandbox.Sandbox {
+func open(t *testing.T, data string) *sandbox.Sandbox { return openWith(t, data, nil) }
+
+func openWith(t *testing.T, data string, opts *sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
-	s := sandbox.New(data, nil)
+	s := sandbox.New(data, opts)
 	if err := s.Open(); err != nil {
 		t.Fatal(err)
 	}

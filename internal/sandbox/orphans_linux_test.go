@@ -10,16 +10,20 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/fairlead-mcp/fairlead/internal/sandbox"
 )
 
 // TestNothingIsLeftBehind: a child ends while a descendant in a session of its own
 // runs on.
-func TestNothingIsLeftBehind(t *testing.T) {
-	s := open(t, t.TempDir())
+func TestNothingIsLeftBehind(t *testing.T) { bothWays(t, nothingIsLeftBehind) }
+
+func nothingIsLeftBehind(t *testing.T, alone bool) {
+	s := openWith(t, t.TempDir(), &sandbox.Options{NoGroups: alone})
 	w, r := output(t)
 	cmd := as("chain", "leave")
 	cmd.Stdout = w
-	child, other := s.Child("chain"), s.Child("other")
+	child, other := s.Child("chain", sandbox.Limits{}, nil), s.Child("other", sandbox.Limits{}, nil)
 	if err := child.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
@@ -49,10 +53,14 @@ func TestNothingIsLeftBehind(t *testing.T) {
 
 // startNode runs a node with children in a process of its own. The last of the
 // processes is the descendant that only the sandbox can find.
-func startNode(t *testing.T, data string) (node *exec.Cmd, children []int) {
+func startNode(t *testing.T, data string, alone bool) (node *exec.Cmd, children []int) {
 	t.Helper()
 	w, r := output(t)
-	node = as("node", data)
+	how := "groups"
+	if alone {
+		how = "alone"
+	}
+	node = as("node", data, how)
 	node.Stdout = w
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
@@ -83,8 +91,10 @@ func guards(t *testing.T, node int) (list []int) {
 
 // TestKilledNode: nothing of its children survives a node that is killed, though
 // nobody starts it again.
-func TestKilledNode(t *testing.T) {
-	node, children := startNode(t, t.TempDir())
+func TestKilledNode(t *testing.T) { bothWays(t, killedNode) }
+
+func killedNode(t *testing.T, alone bool) {
+	node, children := startNode(t, t.TempDir(), alone)
 	eventually(t, "a guard", func() bool { return len(guards(t, node.Process.Pid)) == 1 })
 	if left := living(children); len(left) != 3 {
 		t.Fatalf("living %v of %v", left, children)
@@ -100,9 +110,11 @@ func TestKilledNode(t *testing.T) {
 // TestKilledWithItsGuard is the broken twin of TestKilledNode, and what mends it:
 // without a guard descendants survive, and the next node ends them; one of another data
 // directory does not, and nobody does while the node lives.
-func TestKilledWithItsGuard(t *testing.T) {
+func TestKilledWithItsGuard(t *testing.T) { bothWays(t, killedWithItsGuard) }
+
+func killedWithItsGuard(t *testing.T, alone bool) {
 	data := t.TempDir()
-	node, children := startNode(t, data)
+	node, children := startNode(t, data, alone)
 	open(t, data).Close() // such as the new binary in an upgrade
 	if left := living(children); len(left) != 3 {
 		t.Fatalf("a second node has ended children of the first: living %v of %v", left, children)
@@ -135,7 +147,7 @@ func TestKilledWithItsGuard(t *testing.T) {
 
 // TestAnotherGuard: a guard that ends is followed by another.
 func TestAnotherGuard(t *testing.T) {
-	node, _ := startNode(t, t.TempDir())
+	node, _ := startNode(t, t.TempDir(), false)
 	var first []int
 	eventually(t, "a guard", func() bool { first = guards(t, node.Process.Pid); return len(first) == 1 })
 	if err := syscall.Kill(first[0], syscall.SIGKILL); err != nil {
@@ -160,7 +172,7 @@ func TestAdopted(t *testing.T) {
 	pids(t, r, 1)
 	cmd := as("chain", "leave")
 	cmd.Stdout = w
-	child := s.Child("chain")
+	child := s.Child("chain", sandbox.Limits{}, nil)
 	if err := child.Start(cmd); err != nil {
 		t.Fatal(err)
 	}

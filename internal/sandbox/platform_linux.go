@@ -56,3 +56,6 @@ func closeListed(dir string, first int) error {
 }
 
 func rlimitOf(v uint64) syscall.Rlimit { return syscall.Rlimit{Cur: v, Max: v} }
+
+// canWatch says that what children use can be seen.
+const canWatch = true

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -16,19 +18,27 @@ var errClosed = errors.New("sandbox: not open")
 type Options struct {
 	// Logger gets what an operator wants to know. Nil means discard.
 	Logger *slog.Logger
+	// NoGroups leaves control groups to others: limits of memory and processes are watched.
+	NoGroups bool
 }
 
 // Sandbox is where the children of one node live. It is safe for concurrent use.
 type Sandbox struct {
 	data   string
 	log    *slog.Logger
+	alone  bool          // without control groups
 	starts chan func()   // run by the thread that is every child's parent
 	closed chan struct{} // closed by Close
 	last   atomic.Uint64
 
+	// Set by arm, before the first child.
+	trees   []tree
+	without map[string]string // limit -> why no control group holds it
+
 	mu      sync.Mutex
-	node    string // its mark; empty before Open and after Close
-	orphans string // why the adopted are not taken in; empty if they are
+	living  map[*Child]bool // started and not yet released
+	node    string          // its mark; empty before Open and after Close
+	orphans string          // why the adopted are not taken in; empty if they are
 	end     context.CancelFunc
 	running sync.WaitGroup
 }
@@ -36,9 +46,12 @@ type Sandbox struct {
 // New makes the sandbox of the node with a data directory; opts may be nil.
 // Nothing starts before Open.
 func New(data string, opts *Options) *Sandbox {
-	s := &Sandbox{data: data, starts: make(chan func()), closed: make(chan struct{}), log: slog.New(slog.DiscardHandler)}
-	if opts != nil && opts.Logger != nil {
-		s.log = opts.Logger
+	s := &Sandbox{data: data, living: make(map[*Child]bool), starts: make(chan func()), closed: make(chan struct{}), log: slog.New(slog.DiscardHandler)}
+	if opts != nil {
+		s.alone = opts.NoGroups
+		if opts.Logger != nil {
+			s.log = opts.Logger
+		}
 	}
 	s.log = s.log.With("component", "sandbox")
 	return s
@@ -56,7 +69,8 @@ func (s *Sandbox) Open() error {
 	if s.node != "" || s.isClosed() {
 		return errors.New("sandbox: opened before")
 	}
-	if n := sweep(func(m mark) bool { return m.stale(node) }); n > 0 {
+	stale := func(m mark) bool { return m.stale(node) }
+	if n := sweepGroups(stale) + sweep(stale); n > 0 {
 		s.log.Warn("processes of a node that is no more were ended", "processes", n)
 	}
 	s.node = node
@@ -84,17 +98,19 @@ func (s *Sandbox) parent() {
 // those that run lose their parent. No goroutine outlives it.
 func (s *Sandbox) Close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.node == "" {
+	node, end := s.node, s.end
+	s.node = ""
+	s.mu.Unlock()
+	if node == "" {
 		return
 	}
-	if n := sweep(func(m mark) bool { return m.node == s.node }); n > 0 {
+	own := func(m mark) bool { return m.node == node }
+	if n := sweepGroups(own) + sweep(own); n > 0 {
 		s.log.Warn("processes were left behind by their upstreams, and ended", "processes", n)
 	}
-	s.node = ""
 	close(s.closed)
-	if s.end != nil {
-		s.end()
+	if end != nil {
+		end()
 	}
 	s.running.Wait()
 }
@@ -112,7 +128,13 @@ func (s *Sandbox) arm() (node string, err error) {
 	}
 	ctx, end := context.WithCancel(context.Background())
 	s.end, node = end, s.node
+	if s.alone {
+		s.without = map[string]string{LimitMemory: "not wanted", LimitProcesses: "not wanted", LimitCPU: "not wanted"}
+	} else {
+		s.trees, s.without = openTrees(node)
+	}
 	s.running.Go(func() { s.keepGuard(ctx, node) })
+	s.running.Go(func() { s.watch(ctx) })
 	if err := errors.Join(canReap(), adopt()); err != nil {
 		s.orphans = err.Error()
 		s.log.Warn("processes whose parent has ended are not taken in", "reason", s.orphans)
@@ -120,6 +142,25 @@ func (s *Sandbox) arm() (node string, err error) {
 	}
 	s.running.Go(func() { reap(ctx) })
 	return node, nil
+}
+
+func (s *Sandbox) add(c *Child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.living[c] = true
+}
+
+func (s *Sandbox) remove(c *Child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.living, c)
+}
+
+// children are those that have been started and not released.
+func (s *Sandbox) children() []*Child {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.living))
 }
 
 func (s *Sandbox) isClosed() bool {

@@ -44,13 +44,14 @@ func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 		Stderr:       func(line []byte) { u.log.Debug("stderr", "line", string(line)) },
 	})
 	if err != nil {
+		err = child.explain(err)
 		child.release()
 		return nil, err
 	}
 	return &Conn{
 		Handler: c,
 		Done:    c.Done(),
-		Err:     c.Err,
+		Err:     func() error { return child.explain(c.Err()) },
 		Close: func() error {
 			defer child.release()
 			// Two waits of StopTimeout, before SIGTERM and before SIGKILL, and a moment for the end itself.

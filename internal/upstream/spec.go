@@ -60,6 +60,8 @@ type Spec struct {
 	// StopTimeout is how long a child may take to end after its stdin was closed,
 	// and again after SIGTERM. Zero means 2 seconds.
 	StopTimeout time.Duration
+	// Limits bound the program and what it starts, where there is a sandbox.
+	Limits sandbox.Limits
 	// Instances says who shares a connection. Empty means InstancesAuto.
 	Instances Instances
 	// Size is how many shared connections there are, for programs: children among

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/internal/limit"
+	"github.com/fairlead-mcp/fairlead/internal/sandbox"
 	"github.com/fairlead-mcp/fairlead/internal/supervise"
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -33,19 +34,21 @@ const (
 type Status struct {
 	Name      string
 	State     State
-	Since     time.Time   // when State began
-	LastError string      // why it is or was not ready; empty if there never was a reason
-	Restarts  int         // how often it was started again
-	PID       int         // of the child, or 0; of the first where there are several
-	Alive     int         // shared connections that are open
-	Era       Era         // as found out, or as configured until then
-	Version   mcp.Version // empty until the first connection
-	Server    []byte      // raw serverInfo, or nil
-	Tools     int         // number of tools listed
-	Instances int         // connections of single callers
-	Listed    bool        // the catalogue is known, though maybe from an earlier connection
-	Drained   bool        // takes no new calls
-	Running   int         // calls, those that wait for the connection included
+	Since     time.Time       // when State began
+	LastError string          // why it is or was not ready; empty if there never was a reason
+	Restarts  int             // how often it was started again
+	PID       int             // of the child, or 0; of the first where there are several
+	Alive     int             // shared connections that are open
+	Era       Era             // as found out, or as configured until then
+	Version   mcp.Version     // empty until the first connection
+	Server    []byte          // raw serverInfo, or nil
+	Tools     int             // number of tools listed
+	Instances int             // connections of single callers
+	Bounds    []sandbox.Bound // limits of the child that runs or ran last, and who sees to them
+	Hits      map[string]int  // limit -> how often a child has reached it
+	Listed    bool            // the catalogue is known, though maybe from an earlier connection
+	Drained   bool            // takes no new calls
+	Running   int             // calls, those that wait for the connection included
 }
 
 // Change is something about an upstream that its watchers may want to pass on.
