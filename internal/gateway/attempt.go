@@ -46,7 +46,7 @@ func (c *call) enterAndAsk(ctx context.Context, t *target) (rule string, err err
 // it once.
 func (c *call) mayRetry(ctx context.Context, err error) bool {
 	f, ok := errors.AsType[*upstream.Failure](err)
-	return ok && f.Class == upstream.Unavailable && f.Sent && ctx.Err() == nil && !c.told.Load() &&
+	return ok && f.Class == upstream.Unavailable && f.Sent && !f.Refused && ctx.Err() == nil && !c.told.Load() &&
 		(f.RetrySafe || c.target.repeatable)
 }
 

@@ -38,6 +38,18 @@ var ErrRestart = errors.New("supervise: restarted on purpose")
 // missing program or a refused credential.
 func Persistent(err error) error { return &persistent{err} }
 
+// NotBefore marks err as one after which a new attempt makes no sense before a time has
+// passed, whoever asks for one: the one who refused has said so.
+func NotBefore(err error, d time.Duration) error { return &notBefore{err, d} }
+
+type notBefore struct {
+	err error
+	d   time.Duration
+}
+
+func (n *notBefore) Error() string { return n.err.Error() }
+func (n *notBefore) Unwrap() error { return n.err }
+
 type persistent struct{ err error }
 
 func (p *persistent) Error() string { return p.err.Error() }
@@ -116,7 +128,7 @@ type Keeper struct {
 	onEvent func(Event)
 
 	mu     sync.Mutex
-	waking chan struct{} // closed by Wake; non-nil while a delay runs
+	waking chan struct{} // holds a token when until has changed; non-nil while a delay runs
 	since  time.Time     // when the delay began
 	until  time.Time     // when it ends by itself
 	floor  time.Duration // the shortest that Wake may make it
@@ -187,6 +199,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 		} else {
 			delay = min(2*delay, k.policy.Max)
 		}
+		if n, ok := errors.AsType[*notBefore](err); ok {
+			event.Delay, floor = max(event.Delay, n.d), max(floor, n.d)
+		}
 		if err := k.wait(ctx, event, floor); err != nil {
 			k.onEvent(Event{Service: k.name, Kind: Stopped, Attempt: attempt, Err: err})
 			return err
@@ -206,7 +221,7 @@ func (k *Keeper) once(ctx context.Context) (err error) {
 
 // wait lets the delay of event pass. The delay is announced only once Wake can shorten it.
 func (k *Keeper) wait(ctx context.Context, event Event, floor time.Duration) error {
-	waking := make(chan struct{})
+	waking := make(chan struct{}, 1)
 	k.mu.Lock()
 	k.waking, k.floor = waking, min(floor, event.Delay)
 	k.since = time.Now()
@@ -228,7 +243,6 @@ func (k *Keeper) wait(ctx context.Context, event Event, floor time.Duration) err
 		case <-timer.C:
 			return nil
 		case <-waking:
-			waking = nil // once is enough
 			k.mu.Lock()
 			timer.Reset(time.Until(k.until))
 			k.mu.Unlock()
@@ -248,10 +262,26 @@ func (k *Keeper) Wake() time.Duration {
 		return 0
 	}
 	if earliest := k.since.Add(k.floor); earliest.Before(k.until) {
-		k.until = earliest
-		close(k.waking)
+		k.endAtLocked(earliest)
 	}
 	return max(time.Until(k.until), time.Nanosecond)
+}
+
+// Now ends the delay that runs, whatever its reason: somebody has mended it.
+func (k *Keeper) Now() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now := time.Now(); k.waking != nil && now.Before(k.until) {
+		k.endAtLocked(now)
+	}
+}
+
+func (k *Keeper) endAtLocked(t time.Time) {
+	k.until = t
+	select {
+	case k.waking <- struct{}{}:
+	default: // one token is enough
+	}
 }
 
 // jitter spreads d by a fifth in both directions, so that what failed together does not come back together.

@@ -164,6 +164,43 @@ func TestWake(t *testing.T) {
 	})
 }
 
+// TestNotBefore: who has said when to come back is not asked earlier, unless an operator
+// wants it.
+func TestNotBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var began []time.Duration
+		first := time.Now()
+		k := supervise.NewKeeper("s", supervise.ServiceFunc(func(context.Context) error {
+			began = append(began, time.Since(first))
+			return supervise.NotBefore(errBroken, 10*time.Minute)
+		}), nil)
+		done := make(chan error)
+		go func() { done <- k.Run(ctx) }()
+		for range 9 * 60 { // callers all the time
+			time.Sleep(time.Second)
+			k.Wake()
+		}
+		if len(began) != 1 {
+			t.Errorf("attempts at %v", began)
+		}
+		k.Now()
+		k.Now()
+		synctest.Wait()
+		if len(began) != 2 || k.Wake() != 10*time.Minute {
+			t.Errorf("attempts at %v, the next in %v", began, k.Wake())
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if len(began) != 3 {
+			t.Errorf("attempts at %v", began)
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestTree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

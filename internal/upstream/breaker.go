@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/internal/limit"
 	"github.com/fairlead-mcp/fairlead/mcp"
-	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
 
 // breakers are the breaker of an upstream and those of its tools. A tool that has
@@ -62,6 +60,9 @@ func (b *breakers) failed(name string) {
 
 // guard asks the breakers whether a call may be sent. done takes what came of it.
 func (u *Upstream) guard(req *mcp.Request) (done func(error), refused error) {
+	if left := u.pause.left(); left > 0 {
+		return nil, &Failure{Class: RateLimited, Upstream: u.name, RetryAfter: left, RetrySafe: true}
+	}
 	allDone, after, ok := u.breakers.all.Enter()
 	if !ok {
 		return nil, &Failure{Class: CircuitOpen, Upstream: u.name, RetryAfter: cmp.Or(after, breakerHint), RetrySafe: true}
@@ -105,7 +106,7 @@ func outcome(err error) limit.Outcome {
 		}
 		return limit.Success
 	}
-	if status, ok := errors.AsType[*streamhttp.StatusError](f.Err); ok && status.Code == http.StatusTooManyRequests {
+	if f.Class == RateLimited {
 		return limit.Excluded
 	}
 	return limit.Failure

@@ -70,6 +70,7 @@ func (u *Upstream) failure(ctx context.Context, l *link, method string, err erro
 	switch {
 	case timedOut(ctx):
 		f.Class = Timeout
+	case u.refusal(f):
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case l.ctx.Err() == nil && invalidAnswer(err):

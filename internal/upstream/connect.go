@@ -104,12 +104,6 @@ func closeWithin(d time.Duration, end func(context.Context) error) error {
 	return end(ctx)
 }
 
-// unauthorised reports whether a remote server refused our credentials.
-func unauthorised(err error) bool {
-	status, ok := errors.AsType[*streamhttp.StatusError](err)
-	return ok && (status.Code == http.StatusUnauthorized || status.Code == http.StatusForbidden)
-}
-
 // invalidAnswer reports whether err is about what the peer said, as opposed to the
 // connection to it.
 func invalidAnswer(err error) bool {

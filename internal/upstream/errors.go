@@ -21,6 +21,7 @@ const (
 	ProtocolError Class = "upstream_protocol_error"
 	Overloaded    Class = "overloaded"
 	CircuitOpen   Class = "circuit_open"
+	RateLimited   Class = "rate_limited"
 )
 
 // ClassInfo describes a class.
@@ -55,6 +56,10 @@ func Classes() []ClassInfo {
 			CircuitOpen, -31005, "the upstream, or the tool, has failed so often that calls are refused for a while",
 			"after `retryAfterMs`; the call has not begun", "Upstream %s has failed too often and is not asked for a while",
 		},
+		{
+			RateLimited, -31006, "the upstream has said that it gets too many calls, or wants to be left alone for a while",
+			"after `retryAfterMs`; the call has not begun", "Upstream %s takes no more calls for a while",
+		},
 	}
 }
 
@@ -77,6 +82,7 @@ type Failure struct {
 	RetryAfter time.Duration // zero when unknown
 	RetrySafe  bool          // the upstream cannot have acted on the call, or the method changes nothing
 	Sent       bool          // the upstream may have got the call
+	Refused    bool          // the upstream has answered, by a refusal that asking again does not change
 	RequestID  string        // by which the node remembers the call; empty if it does not
 	Reason     string        // why, for the caller; empty where the class says it
 	Err        error         // what went wrong, for the log only

@@ -151,6 +151,10 @@ func (u *Upstream) listen(l *link, first bool) error {
 				first = false
 			}
 		case <-poll.C:
+			if u.pause.left() > 0 {
+				poll.Reset(u.pause.left())
+				continue
+			}
 			if ls.refused || u.Stale() || !u.Catalogue().tells() {
 				if err := ls.renew(false); err != nil {
 					u.log.Debug("catalogue not refreshed", "err", err)

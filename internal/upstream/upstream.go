@@ -2,10 +2,7 @@ package upstream
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +70,7 @@ type Upstream struct {
 	instances  *instances
 	members    []*member // the shared connections; there is one unless Spec.Size says more
 	breakers   *breakers
+	pause      pause
 	bulkhead   *limit.Bulkhead[mcp.Principal]
 	catalogue  atomic.Pointer[Catalogue] // changed under mu; read for each call
 	lead       chan struct{}             // holds a token while a member leads
@@ -221,10 +219,14 @@ func (u *Upstream) Restart() {
 		}
 	}
 	u.mu.Unlock()
+	u.pause.end()
 	for _, l := range links {
 		l.end(supervise.ErrRestart)
 	}
-	u.Wake()
+	u.rouse()
+	for _, m := range u.members {
+		m.keeper.Now()
+	}
 }
 
 // Watch has fn called for every change until stop is called. fn must not block;
@@ -336,12 +338,4 @@ func (u *Upstream) tell(c Change) {
 	for _, fn := range fns {
 		fn(c)
 	}
-}
-
-// classify marks errors that an early new attempt does not mend.
-func classify(err error) error {
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || unauthorised(err) {
-		return supervise.Persistent(err)
-	}
-	return err
 }

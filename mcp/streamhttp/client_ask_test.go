@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -236,6 +237,34 @@ func TestClientPollRefused(t *testing.T) {
 		_, err := dial(t, fake(t, s.handle), nil).Handle(t.Context(), askedCall(), mcp.Discard)
 		if !errors.Is(err, mcp.ErrClosed) || calls != 1 || polls != 1 {
 			t.Errorf("status %d: %v after %d calls, %d polls", status, err, calls, polls)
+		}
+	}
+}
+
+func TestClientStatusKeepsRetryAfter(t *testing.T) {
+	for _, tt := range []struct {
+		header      string
+		least, most time.Duration
+	}{
+		{"120", 2 * time.Minute, 2 * time.Minute},
+		{"", 0, 0},
+		{"-1", 0, 0},
+		{"soon", 0, 0},
+		{"99999999999999999999", 0, 0},
+		{"4000000000", 24 * time.Hour, 24 * time.Hour},
+		{time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 50 * time.Minute, time.Hour},
+		{time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat), 0, 0},
+	} {
+		url := fake(t, modern(func(x *exchange) {
+			if tt.header != "" {
+				x.Header().Set("Retry-After", tt.header)
+			}
+			x.WriteHeader(http.StatusTooManyRequests)
+		}))
+		_, err := dial(t, url, nil).Handle(t.Context(), listTools(), mcp.Discard)
+		var bare *streamhttp.StatusError
+		if !errors.As(err, &bare) || bare.RetryAfter < tt.least || bare.RetryAfter > tt.most {
+			t.Errorf("Retry-After %q: %#v", tt.header, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
@@ -23,10 +24,26 @@ type StatusError struct {
 	// Authenticate has the WWW-Authenticate headers of the response. A transport
 	// that logs in (ClientOptions.HTTPClient) sees them before.
 	Authenticate []string
+	// RetryAfter is how long the server wants to be left alone, as its header
+	// Retry-After says. Zero if it does not.
+	RetryAfter time.Duration
 }
 
 func bareStatus(resp *http.Response) *StatusError {
-	return &StatusError{resp.StatusCode, resp.Header.Values("WWW-Authenticate")}
+	return &StatusError{resp.StatusCode, resp.Header.Values("WWW-Authenticate"), retryAfter(resp.Header)}
+}
+
+// retryAfter reads the header Retry-After: seconds, or a date (RFC 9110, 10.2.3).
+func retryAfter(h http.Header) time.Duration {
+	const most = 24 * time.Hour // more is a slip, or means for ever
+	s := h.Get("Retry-After")
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return min(time.Duration(n)*time.Second, most)
+	}
+	if at, err := http.ParseTime(s); err == nil {
+		return min(max(time.Until(at), 0), most)
+	}
+	return 0
 }
 
 func (e *StatusError) Error() string {

@@ -191,6 +191,30 @@ func TestClientSessionForgotten(t *testing.T) {
 }
 
 // TestClientServerRequests is asked things on the stream of a call.
+// TestClientSessionForgottenUnderACall: the call may have run, so it is not sent again,
+// and the next one gets a new session.
+func TestClientSessionForgottenUnderACall(t *testing.T) {
+	var s *oldServer
+	ran := 0
+	s = newOldServer(func(x *exchange) {
+		if ran++; ran > 1 {
+			toolResult(x)
+			return
+		}
+		x.Header().Set("Content-Type", "text/event-stream")
+		_, _ = fmt.Fprint(x, "id: 1\nretry: 1\ndata: \n\n") // and then the server restarts
+		s.forget()
+	}, nil)
+	c := dial(t, fake(t, s.handle), nil)
+	call := request("tools/call", "x", `{"name":"x"}`)
+	if _, err := c.Handle(t.Context(), call, mcp.Discard); !errors.Is(err, mcp.ErrClosed) || ran != 1 {
+		t.Errorf("%v; the tool ran %d times", err, ran)
+	}
+	if _, err := c.Handle(t.Context(), call, mcp.Discard); err != nil || ran != 2 || s.sessions != 2 {
+		t.Errorf("the next call: %v; the tool ran %d times in %d sessions", err, ran, s.sessions)
+	}
+}
+
 func TestClientServerRequests(t *testing.T) {
 	s := newOldServer(func(x *exchange) {
 		x.stream(
