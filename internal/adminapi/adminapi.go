@@ -29,6 +29,8 @@ const (
 	ActionOpen    Action = "open"    // the breaker refuses all calls
 	ActionClose   Action = "close"   // the breaker lets all calls pass
 	ActionAuto    Action = "auto"    // the breaker decides for itself again
+	ActionDrain   Action = "drain"   // no new calls; those that run finish
+	ActionUndrain Action = "undrain" // calls again
 )
 
 // Call is a call that has ended, and why it ended so.
@@ -67,6 +69,7 @@ type Status struct {
 	Upstreams []Upstream `json:"upstreams"`
 	// Components are what is watched, upstreams included.
 	Components []Component `json:"components"`
+	Config     *Config     `json:"config,omitzero"` // nil for a node without a file
 }
 
 // Upstream is what a node knows of one upstream.
@@ -87,6 +90,7 @@ type Upstream struct {
 	Limits      []Limit        `json:"limits,omitempty"`    // of the child
 	LimitHits   map[string]int `json:"limitHits,omitempty"` // limit -> how often a child has reached it
 	Breaker     Breaker        `json:"breaker"`
+	Drained     bool           `json:"drained"`  // takes no new calls
 	Endpoint    string         `json:"endpoint"` // URL of /mcp/NAME
 }
 

@@ -95,6 +95,16 @@ func (c *Client) do(ctx context.Context, method, path string, into any) error {
 	case http.StatusOK:
 	case http.StatusNotFound:
 		return ErrNotFound
+	case http.StatusConflict, http.StatusUnprocessableEntity:
+		refused := new(Refused)
+		body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+		if err == nil {
+			err = json.Unmarshal(body, refused)
+		}
+		if err != nil {
+			return fmt.Errorf("node at %s: %s %s: %w", c.socket, method, path, err)
+		}
+		return refused
 	default:
 		return fmt.Errorf("node at %s: %s %s: %s", c.socket, method, path, res.Status)
 	}

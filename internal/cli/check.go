@@ -18,21 +18,31 @@ type source struct {
 	cfg     *config.Config
 	notes   []*config.Error // what was left out or changed
 	foreign bool            // an mcpServers file
+	text    []byte
 }
 
 // load reads a config or an mcpServers file.
 func (a *app) load(path string, mcpServers bool) (*source, error) {
-	if !mcpServers {
-		cfg, err := config.Load(path, a.lookup)
-		return &source{cfg: cfg}, err
+	text, err := config.Read(path, mcpServers)
+	if err != nil {
+		return nil, err
 	}
-	servers, err := config.LoadMCPServers(path, a.lookup)
+	return a.parse(path, text, mcpServers)
+}
+
+// parse makes a source of a file that is already read.
+func (a *app) parse(path string, text []byte, mcpServers bool) (*source, error) {
+	if !mcpServers {
+		cfg, err := config.Parse(path, text, a.lookup)
+		return &source{cfg: cfg, text: text}, err
+	}
+	servers, err := config.ParseMCPServers(path, text, a.lookup)
 	if err != nil {
 		return nil, err
 	}
 	cfg := config.Default(a.lookup)
 	cfg.Upstreams = servers.Upstreams
-	return &source{cfg, slices.Concat(servers.Warnings, servers.Skipped), true}, nil
+	return &source{cfg, slices.Concat(servers.Warnings, servers.Skipped), true, text}, nil
 }
 
 // loadAny tells by its name which of the two forms a file has.
@@ -129,6 +139,7 @@ type configCmd struct {
 	Init   configInitCmd   `cmd:"" help:"Write a commented config."`
 	Show   configShowCmd   `cmd:"" help:"Show a config with every default filled in; secrets are not shown."`
 	Schema configSchemaCmd `cmd:"" help:"Print the JSON schema of the config, for editors."`
+	Reload configReloadCmd `cmd:"" help:"Have the running node read its config again."`
 }
 
 type configInitCmd struct {

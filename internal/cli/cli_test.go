@@ -39,8 +39,11 @@ func TestScripts(t *testing.T) {
 			"ready": ready,
 			"lacks": lacks,
 			"term":  term,
-			"gone":  gone,
-			"crash": crash,
+			"hup":   hup,
+
+			"without": without,
+			"gone":    gone,
+			"crash":   crash,
 		},
 	})
 }
@@ -60,6 +63,22 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("the node is not ready after 30 s: %v", err)
+		}
+	}
+}
+
+// without UPSTREAM DIR waits until the node with this data directory has it no more.
+func without(ts *testscript.TestScript, _ bool, args []string) {
+	client := adminapi.NewClient(filepath.Join(ts.MkAbs(args[1]), "admin.sock"))
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+		st, err := client.Status(context.Background())
+		if err == nil && !slices.ContainsFunc(st.Upstreams, func(u adminapi.Upstream) bool { return u.Name == args[0] }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the node still has %s after 30 s: %v", args[0], err)
 		}
 	}
 }
@@ -84,6 +103,12 @@ func lacks(ts *testscript.TestScript, _ bool, args []string) {
 func term(ts *testscript.TestScript, _ bool, _ []string) {
 	cmds := ts.BackgroundCmds()
 	ts.Check(cmds[len(cmds)-1].Process.Signal(syscall.SIGTERM))
+}
+
+// hup sends SIGHUP to the background command that was started last.
+func hup(ts *testscript.TestScript, _ bool, _ []string) {
+	cmds := ts.BackgroundCmds()
+	ts.Check(cmds[len(cmds)-1].Process.Signal(syscall.SIGHUP))
 }
 
 // crash kills the background command that was started last, as kill -9 does.

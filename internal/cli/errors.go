@@ -79,6 +79,8 @@ func diagnose(err error) *failure {
 		return &failure{exitFailed, errors.New("interrupted"), "run the command again to start over"}
 	case loginHint(err) != "":
 		return &failure{exitFailed, err, loginHint(err)}
+	case refusedConfig(err) != nil:
+		return &failure{exitFailed, refusedConfig(err), `nothing has changed; mend it and run "fairlead config reload" again`}
 	case errors.Is(err, adminapi.ErrUnreachable):
 		return &failure{exitUnreachable, err, `start a node with "fairlead serve", or name its data directory with --data`}
 	case mcp.IsWireError(err):

@@ -80,7 +80,7 @@ func end(c *adminapi.Call) string {
 func micros(n int64) string { return (time.Duration(n) * time.Microsecond).String() }
 
 type upstreamCmd struct {
-	Action string `arg:"" enum:"restart,open,close,auto" help:"restart: end its connection or process and start anew. open: refuse its calls. close: let its calls pass whatever happens. auto: let its breaker decide again."`
+	Action string `arg:"" enum:"restart,drain,undrain,open,close,auto" help:"restart: end its connection or process and start anew. drain: take no new calls, let those that run finish. undrain: take calls again, as restart does. open: refuse its calls. close: let its calls pass whatever happens. auto: let its breaker decide again."`
 	Name   string `arg:"" help:"Name of the upstream."`
 	JSON   bool   `help:"As JSON."`
 	Data   string `placeholder:"DIR" help:"Data directory of the node."`
@@ -101,7 +101,7 @@ func (cmd *upstreamCmd) Run(ctx context.Context, a *app) error {
 	if cmd.JSON {
 		return a.asJSON(u)
 	}
-	return a.asText(u.Name + ": " + u.State + ", breaker " + breaker(u.Breaker))
+	return a.asText(u.Name + ": " + state(*u) + ", breaker " + breaker(u.Breaker))
 }
 
 // breaker says in a few words what a breaker is.

@@ -28,12 +28,12 @@ type serveCmd struct {
 }
 
 func (*serveCmd) Help() string {
-	return "SIGTERM or SIGINT lets running calls finish first; a second one ends at once.\n\nExamples:\n  fairlead serve\n  fairlead serve --mcp-servers ~/.cursor/mcp.json\n  fairlead serve --config fairlead.yaml"
+	return "SIGTERM or SIGINT lets running calls finish first; a second one ends at once. SIGHUP reads the config again.\n\nExamples:\n  fairlead serve\n  fairlead serve --mcp-servers ~/.cursor/mcp.json\n  fairlead serve --config fairlead.yaml"
 }
 
 // Run runs a node until it is told to stop.
 func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
-	cfg, file, err := cmd.load(a)
+	cfg, file, text, err := cmd.load(a)
 	if err != nil {
 		return err
 	}
@@ -44,6 +44,10 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	demo := file == ""
+	var from *daemon.Source
+	if !demo {
+		from = cmd.source(a, file, text)
+	}
 	// A config was written for this node; a client's file names commands that were
 	// not, and that other programs may add to.
 	var approvals *approval.Store
@@ -56,46 +60,68 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 		}
 	}
 	d, err := daemon.New(cfg, &daemon.Options{
-		Logger: a.logger(cfg.Log), Version: version(), Lookup: a.lookup, Approvals: approvals,
+		Logger: a.logger(cfg.Log), Version: version(), Lookup: a.lookup, Approvals: approvals, Source: from,
 		OnReady: func(at daemon.Addresses) { a.announce(at, demo) },
 	})
 	if err != nil {
 		return err
 	}
 	stop := stopOnSignal(d)
+	if !demo {
+		defer reloadOnSignal(d)()
+	}
 	defer stop()
 	return listenHint(d.Run(ctx))
 }
 
 // load makes the config; file is empty for the built-in demo.
-func (cmd *serveCmd) load(a *app) (cfg *config.Config, file string, err error) {
+func (cmd *serveCmd) load(a *app) (cfg *config.Config, file string, text []byte, err error) {
 	switch {
 	case cmd.Config != "":
 		src, err := a.load(cmd.Config, false)
 		if err != nil {
-			return nil, "", err
+			return nil, "", nil, err
 		}
-		return src.cfg, cmd.Config, nil
+		return src.cfg, cmd.Config, src.text, nil
 	case cmd.MCPServers != "":
 		src, err := a.load(cmd.MCPServers, true)
 		if err != nil {
-			return nil, "", err
+			return nil, "", nil, err
 		}
 		for _, n := range src.notes {
 			fmt.Fprintln(a.stderr, printable("note: "+n.Error()))
 		}
-		return src.cfg, cmd.MCPServers, nil
+		return src.cfg, cmd.MCPServers, src.text, nil
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, "", fmt.Errorf("find the demo server: %w", err)
+		return nil, "", nil, fmt.Errorf("find the demo server: %w", err)
 	}
 	cfg = config.Default(a.lookup)
 	cfg.Upstreams = []config.Upstream{{
 		Name: "demo", Command: self, Args: []string{"demo-server"}, Era: config.EraAuto,
 		Timeout: cfg.Limits.CallTimeout,
 	}}
-	return cfg, "", nil
+	return cfg, "", nil, nil
+}
+
+// source is how the node reads its file again: with the flags over it, as at its start.
+func (cmd *serveCmd) source(a *app, file string, text []byte) *daemon.Source {
+	foreign := cmd.MCPServers != ""
+	return &daemon.Source{
+		Path: file, Text: text,
+		Read: func() ([]byte, error) { return config.Read(file, foreign) },
+		Parse: func(text []byte) (*config.Config, []*config.Error, error) {
+			src, err := a.parse(file, text, foreign)
+			if err != nil {
+				return nil, nil, err
+			}
+			if err := cmd.override(src.cfg); err != nil {
+				return nil, nil, err
+			}
+			return src.cfg, src.notes, src.cfg.Check()
+		},
+	}
 }
 
 // override puts the flags over the config.
@@ -160,6 +186,30 @@ func stopOnSignal(d *daemon.Daemon) (undo func()) {
 			select {
 			case <-signals:
 				act()
+			case <-quit:
+				return
+			}
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(quit)
+		wg.Wait()
+	}
+}
+
+// reloadOnSignal has d read its config again at each SIGHUP. The returned function
+// undoes it.
+func reloadOnSignal(d *daemon.Daemon) (undo func()) {
+	signals := make(chan os.Signal, 1) // one that comes during a reload makes another
+	signal.Notify(signals, syscall.SIGHUP)
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends with undo
+		for {
+			select {
+			case <-signals:
+				_, _ = d.Reload("sighup") // it is in the log and in the status
 			case <-quit:
 				return
 			}

@@ -46,6 +46,7 @@ func shown(c *config.Config) map[string]any {
 			"call_timeout": c.Limits.CallTimeout.String(), "max_calls": c.Limits.MaxCalls, "cache": c.Limits.Cache.String(),
 		},
 		"shutdown_grace": c.ShutdownGrace.String(),
+		"config_watch":   c.Watch,
 		"upstreams":      upstreams,
 		"tool_search":    c.ToolSearch,
 		"virtual":        virtual(c.Virtual),

@@ -37,18 +37,25 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 	if cmd.JSON {
 		return a.asJSON(st)
 	}
-	state := "not ready"
+	node := "not ready"
 	switch {
 	case st.Draining:
-		state = "draining"
+		node = "draining"
 	case st.Ready:
-		state = "ready"
+		node = "ready"
 	}
 	if st.Health != "healthy" {
-		state += ", " + st.Health
+		node += ", " + st.Health
 	}
-	fmt.Fprintf(a.stdout, "node      %s, up %s, version %s, pid %d\n", state, time.Since(st.Started).Round(time.Second), st.Version, st.PID)
-	fmt.Fprintf(a.stdout, "endpoint  %s\nadmin     %s\ncalls     %d running\n\n", st.Endpoint, st.Admin, st.Calls)
+	fmt.Fprintf(a.stdout, "node      %s, up %s, version %s, pid %d\n", node, time.Since(st.Started).Round(time.Second), st.Version, st.PID)
+	fmt.Fprintf(a.stdout, "endpoint  %s\nadmin     %s\ncalls     %d running\n", st.Endpoint, st.Admin, st.Calls)
+	if c := st.Config; c != nil {
+		fmt.Fprintf(a.stdout, "config    %s, since %s by %s\n", printable(c.File), time.Since(c.Loaded).Round(time.Second), printable(c.By))
+		for _, name := range c.Changing {
+			fmt.Fprintf(a.stdout, "          %s is being replaced\n", name)
+		}
+	}
+	fmt.Fprintln(a.stdout)
 	rows := [][]string{{"UPSTREAM", "STATE", "SINCE", "TOOLS", "INSTANCES", "RESTARTS", "CALLS", "BREAKER", "PID", "PROTOCOL", "LAST ERROR"}}
 	for _, u := range st.Upstreams {
 		pid := "-"
@@ -59,7 +66,7 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 		if protocol == "" {
 			protocol = "-"
 		}
-		rows = append(rows, []string{u.Name, u.State, time.Since(u.Since).Round(time.Second).String(), strconv.Itoa(u.Tools), instances(u.Connections), strconv.Itoa(u.Restarts), load(u.Load), breaker(u.Breaker), pid, protocol, u.LastError})
+		rows = append(rows, []string{u.Name, state(u), time.Since(u.Since).Round(time.Second).String(), strconv.Itoa(u.Tools), instances(u.Connections), strconv.Itoa(u.Restarts), load(u.Load), breaker(u.Breaker), pid, protocol, u.LastError})
 	}
 	if err := a.columns(rows); err != nil {
 		return err
@@ -104,6 +111,17 @@ func instances(list []adminapi.Connection) string {
 		s += fmt.Sprintf(" +%d", own)
 	}
 	return s
+}
+
+// state says how an upstream is, and whether it takes calls.
+func state(u adminapi.Upstream) string {
+	switch {
+	case !u.Drained:
+		return u.State
+	case u.Load.Running > 0:
+		return u.State + ", draining"
+	}
+	return u.State + ", drained"
 }
 
 // load says how many calls run of those that may, and how many wait.

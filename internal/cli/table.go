@@ -4,9 +4,9 @@ package cli
 type commands struct {
 	Serve      serveCmd      `cmd:"" group:"Node" help:"Run a node; without a config, with a demo server behind it."`
 	Check      checkCmd      `cmd:"" group:"Node" help:"Check a config: its keys, values and commands."`
-	Config     configCmd     `cmd:"" group:"Node" help:"Write, show or describe a config."`
+	Config     configCmd     `cmd:"" group:"Node" help:"Write, show, describe or reload a config."`
 	Status     statusCmd     `cmd:"" group:"Node" help:"Show the running node and its upstreams."`
-	Upstream   upstreamCmd   `cmd:"" group:"Node" help:"Restart an upstream, or open and close its breaker."`
+	Upstream   upstreamCmd   `cmd:"" group:"Node" help:"Restart or drain an upstream, or open and close its breaker."`
 	Explain    explainCmd    `cmd:"" group:"Node" help:"Show what was decided about a call, and why."`
 	Approve    approveCmd    `cmd:"" group:"Node" help:"Approve the commands of a config or mcpServers file."`
 	Connect    connectCmd    `cmd:"" group:"Node" help:"Make an MCP client use this node."`

@@ -66,7 +66,7 @@ func hash(indent string) string {
 }
 
 func writeDoc(b *strings.Builder, indent string, k *key) {
-	words := strings.Fields(k.doc + k.choice())
+	words := strings.Fields(k.doc + k.choice() + k.life())
 	line := indent + "#"
 	for _, w := range words {
 		if len(line)+1+len(w) > 96 {
@@ -82,6 +82,13 @@ func writeDoc(b *strings.Builder, indent string, k *key) {
 	case k.def != "":
 		fmt.Fprintf(b, "%s# Default: %s.\n", indent, k.def)
 	}
+}
+
+func (k *key) life() string {
+	if !k.restart {
+		return ""
+	}
+	return " Takes effect at the next start."
 }
 
 func (k *key) choice() string {
@@ -166,7 +173,7 @@ func table(prefix string, rows []key) string {
 			form = "`" + strings.Join(k.words, "`, `") + "`"
 		}
 		cell := strings.NewReplacer("|", "\\|")
-		fmt.Fprintf(&b, "| `%s%s` | %s | %s | %s |\n", prefix, k.path, form, cell.Replace(def), cell.Replace(k.doc))
+		fmt.Fprintf(&b, "| `%s%s` | %s | %s | %s |\n", prefix, k.path, form, cell.Replace(def), cell.Replace(k.doc+k.life()))
 	}
 	return b.String()
 }

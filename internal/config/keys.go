@@ -20,6 +20,7 @@ type key struct {
 	defNote string   // in place of def, where the default depends on something
 	example string   // YAML in flow style
 	doc     string   // sentences; the first one stands alone
+	restart bool     // a running node keeps what it started with
 	field   func(*target) any
 }
 
@@ -35,32 +36,32 @@ type form struct {
 // keys are the keys at the top of the file.
 var keys = []key{
 	{
-		path: "listen", form: formAddress, def: "127.0.0.1:8080", example: "127.0.0.1:8080",
+		path: "listen", restart: true, form: formAddress, def: "127.0.0.1:8080", example: "127.0.0.1:8080",
 		doc:   "Address of the MCP listener. Port 0 takes a free port. An address that other machines can reach needs auth.tokens.",
 		field: func(t *target) any { return &t.config.Listen },
 	},
 	{
-		path: "admin", form: formAddress, def: "127.0.0.1:9090", example: "127.0.0.1:9090",
+		path: "admin", restart: true, form: formAddress, def: "127.0.0.1:9090", example: "127.0.0.1:9090",
 		doc:   "Address of the admin listener: health checks, metrics and status. An address that other machines can reach needs auth.tokens.",
 		field: func(t *target) any { return &t.config.Admin },
 	},
 	{
-		path: "admin_socket", form: formPath, defNote: "admin.sock in the data directory", example: "/run/fairlead/admin.sock",
+		path: "admin_socket", restart: true, form: formPath, defNote: "admin.sock in the data directory", example: "/run/fairlead/admin.sock",
 		doc:   "Unix socket for the commands that control this node. Only the user that runs the node may open it.",
 		field: func(t *target) any { return &t.config.AdminSocket },
 	},
 	{
-		path: "data", form: formPath, defNote: "$XDG_STATE_HOME/fairlead, else ~/.local/state/fairlead, else the current directory", example: "/var/lib/fairlead",
+		path: "data", restart: true, form: formPath, defNote: "$XDG_STATE_HOME/fairlead, else ~/.local/state/fairlead, else the current directory", example: "/var/lib/fairlead",
 		doc:   "Directory for what the node keeps: approvals and the admin socket.",
 		field: func(t *target) any { return &t.config.Data },
 	},
 	{
-		path: "log.level", form: formWord, words: []string{"debug", "info", "warn", "error"}, def: "info", example: "info",
+		path: "log.level", restart: true, form: formWord, words: []string{"debug", "info", "warn", "error"}, def: "info", example: "info",
 		doc:   "Least severe level that is logged.",
 		field: func(t *target) any { return &t.config.Log.Level },
 	},
 	{
-		path: "log.format", form: formWord, words: []string{"text", "json"}, def: "text", example: "json",
+		path: "log.format", restart: true, form: formWord, words: []string{"text", "json"}, def: "text", example: "json",
 		doc:   "How log lines are written to standard error.",
 		field: func(t *target) any { return &t.config.Log.Format },
 	},
@@ -80,22 +81,22 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.Auth.Tokens },
 	},
 	{
-		path: "allowed_origins", form: formOrigins, example: "[\"https://app.example.com\"]",
+		path: "allowed_origins", restart: true, form: formOrigins, example: "[\"https://app.example.com\"]",
 		doc:   "Web origins that may call the MCP listener from a browser, besides the listener's own. Requests with another Origin header get 403.",
 		field: func(t *target) any { return &t.config.AllowedOrigins },
 	},
 	{
-		path: "limits.body", form: formSize, def: "4MiB", example: "4MiB",
+		path: "limits.body", restart: true, form: formSize, def: "4MiB", example: "4MiB",
 		doc:   "Largest message that is read, from clients and from upstreams.",
 		field: func(t *target) any { return &t.config.Limits.Body },
 	},
 	{
-		path: "limits.sessions", form: formCount, def: "10000", example: "10000",
+		path: "limits.sessions", restart: true, form: formCount, def: "10000", example: "10000",
 		doc:   "Sessions of clients of revision 2025-11-25 and before that may exist at one time. Further ones get 503.",
 		field: func(t *target) any { return &t.config.Limits.Sessions },
 	},
 	{
-		path: "limits.session_idle", form: formDuration, def: "30m", example: "30m",
+		path: "limits.session_idle", restart: true, form: formDuration, def: "30m", example: "30m",
 		doc:   "Time without a message after which a session ends.",
 		field: func(t *target) any { return &t.config.Limits.SessionIdle },
 	},
@@ -105,12 +106,12 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.Limits.CallTimeout },
 	},
 	{
-		path: "limits.max_calls", form: formCount, def: "1024", example: "1024",
+		path: "limits.max_calls", restart: true, form: formCount, def: "1024", example: "1024",
 		doc:   "Calls that may be in flight at one time. Further ones are refused as overloaded.",
 		field: func(t *target) any { return &t.config.Limits.MaxCalls },
 	},
 	{
-		path: "limits.cache", form: formSize, def: "16MiB", example: "16MiB",
+		path: "limits.cache", restart: true, form: formSize, def: "16MiB", example: "16MiB",
 		doc:   "Memory for contents of resources that are kept for as long as their server says (ttlMs, cacheScope). 1B keeps none.",
 		field: func(t *target) any { return &t.config.Limits.Cache },
 	},
@@ -125,9 +126,14 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.ShutdownGrace },
 	},
 	{
-		path: "tool_search", form: formBool, defNote: "false", example: "true",
+		path: "tool_search", restart: true, form: formBool, defNote: "false", example: "true",
 		doc:   "Whether /mcp lists two tools in place of all: find_tools, which finds the tools for a task, and call_tool, which calls them. For catalogues that are too large for a model. Tools can still be called by their names.",
 		field: func(t *target) any { return &t.config.ToolSearch },
+	},
+	{
+		path: "config_watch", form: formBool, def: "true", example: "false",
+		doc:   "Whether the node takes over changes of this file, and of the TLS files, by itself. Without it, SIGHUP and `fairlead config reload` do.",
+		field: func(t *target) any { return &t.config.Watch },
 	},
 	{
 		path: "virtual", form: formVirtual, example: "{reading: {tools: [{from: \"*\", names: [\"read_*\"]}]}}",

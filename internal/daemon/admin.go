@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +83,7 @@ func (d *Daemon) adminRoutes() http.Handler {
 		}
 		answer(w, http.StatusOK, callOf(t))
 	})
+	d.configRoutes(mux)
 	mux.HandleFunc("POST "+adminapi.PathUpstreams+"/{name}/{action}", d.act)
 	return mux
 }
@@ -94,15 +94,14 @@ func (d *Daemon) adminRoutes() http.Handler {
 func (d *Daemon) guardAdmin(next http.Handler, addr net.Addr) http.Handler {
 	tcp, _ := addr.(*net.TCPAddr)
 	local := tcp == nil || tcp.IP.IsLoopback()
-	ts := tokens(d.cfg.Auth.Tokens)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "cross-site":
 			http.Error(w, "Forbidden: not for web pages", http.StatusForbidden)
 		case local && !loopbackHost(r.Host):
 			http.Error(w, "Forbidden: unknown Host", http.StatusForbidden)
-		case len(ts) > 0 && strings.HasPrefix(r.URL.Path, "/admin/"):
-			if _, err := ts.authenticate(r); err != nil {
+		case strings.HasPrefix(r.URL.Path, "/admin/"):
+			if _, err := d.auth.authenticate(r); err != nil {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 				http.Error(w, "Unauthorized", http.StatusUnauthorized)
 				return
@@ -142,7 +141,8 @@ func (d *Daemon) status() *adminapi.Status {
 		}
 		st.Hidden = append(st.Hidden, fmt.Sprintf("%s%v %q of %s: %s", where, h.Kind, h.Name, h.Upstream, h.Reason))
 	}
-	for _, u := range d.upstreams {
+	st.Config = d.configStatus()
+	for _, u := range d.now.Load().upstreams() {
 		st.Upstreams = append(st.Upstreams, d.upstream(u))
 	}
 	return st
@@ -152,7 +152,7 @@ func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
 	s, b, l := u.Status(), u.Breaker(), u.Load()
 	out := adminapi.Upstream{
 		Name: s.Name, State: string(s.State), Since: s.Since, LastError: s.LastError, Restarts: s.Restarts,
-		PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools, Instances: s.Instances,
+		PID: s.PID, Era: string(s.Era), Version: string(s.Version), Tools: s.Tools, Instances: s.Instances, Drained: s.Drained,
 		Load:    adminapi.Load{Running: l.Running, Max: l.Max, Queued: l.Queued, Queue: l.Queue, Refused: l.Refused},
 		Breaker: adminapi.Breaker{State: string(b.State), Since: b.Since, Forced: b.Forced, Opened: b.Opened, OpenTools: b.OpenTools},
 	}
@@ -171,12 +171,12 @@ func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
 
 // act does what an operator wants done to an upstream.
 func (d *Daemon) act(w http.ResponseWriter, r *http.Request) {
-	i := slices.IndexFunc(d.upstreams, func(u *upstream.Upstream) bool { return u.Name() == r.PathValue("name") })
-	if i < 0 {
+	m := d.now.Load().find(r.PathValue("name"))
+	if m == nil {
 		http.Error(w, "no such upstream", http.StatusNotFound)
 		return
 	}
-	u := d.upstreams[i]
+	u := m.up
 	action := adminapi.Action(r.PathValue("action"))
 	switch action {
 	case adminapi.ActionRestart:
@@ -187,6 +187,10 @@ func (d *Daemon) act(w http.ResponseWriter, r *http.Request) {
 		u.CloseBreaker()
 	case adminapi.ActionAuto:
 		u.ReleaseBreaker()
+	case adminapi.ActionDrain:
+		u.Drain()
+	case adminapi.ActionUndrain:
+		u.Undrain()
 	default:
 		http.Error(w, "no such action", http.StatusNotFound)
 		return

@@ -46,6 +46,8 @@ type Options struct {
 	ProbeTimeout time.Duration
 	// Lookup is the environment of the node, of which upstreams get a part. Nil means os.LookupEnv.
 	Lookup func(name string) (string, bool)
+	// Source is the file of the config. Nil means that the config cannot be read again.
+	Source *Source
 	// Servers are compiled into the program. They stand before the config's upstreams.
 	Servers []Server
 }
@@ -59,17 +61,31 @@ type Addresses struct {
 
 // Daemon is one node. It runs once.
 type Daemon struct {
-	cfg       *config.Config
+	cfg       *config.Config // that it was started with
 	opts      Options
 	log       *slog.Logger
-	cert      *tls.Certificate // nil for plain HTTP
-	upstreams []*upstream.Upstream
-	critical  map[string]bool // upstream's name -> without it the node is not ready
+	cert      atomic.Pointer[tls.Certificate] // nil for plain HTTP
+	auth      auth
+	now       atomic.Pointer[lineup]
 	gateway   *gateway.Gateway
 	front     *front
 	monitor   *health.Monitor
 	sandbox   *sandbox.Sandbox
+	tree      *supervise.Tree // of the upstreams
+	resources []health.Component
 	started   time.Time
+	reloads   reloads
+
+	startedWith string // fingerprint of the files; empty without a Source
+
+	changing sync.Mutex         // held while the lineup changes
+	pending  map[string]*member // upstream's name -> what is being started to replace it
+	life     context.Context    // of what changes in the background; nil before Run
+	settled  bool               // nothing changes any more
+	changes  sync.WaitGroup     // what does
+
+	removesMu sync.Mutex
+	removes   map[*upstream.Upstream]func() error // what stops it
 
 	ready    atomic.Bool
 	draining atomic.Bool
@@ -84,7 +100,10 @@ type Daemon struct {
 // New makes a node of a checked config; opts may be nil. It reads the TLS files,
 // and neither listens nor starts anything.
 func New(cfg *config.Config, opts *Options) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, started: time.Now(), critical: map[string]bool{}, stopping: make(chan struct{}), killed: make(chan struct{})}
+	d := &Daemon{
+		cfg: cfg, started: time.Now(), stopping: make(chan struct{}), killed: make(chan struct{}),
+		pending: map[string]*member{}, removes: map[*upstream.Upstream]func() error{},
+	}
 	if opts != nil {
 		d.opts = *opts
 	}
@@ -105,27 +124,29 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	if cfg.TLS.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-		d.cert = &cert
-	}
 	d.sandbox = sandbox.New(cfg.Data, &sandbox.Options{Logger: d.log})
-	if err := d.addServers(); err != nil {
+	cert, err := certificate(cfg)
+	if err != nil {
 		return nil, err
 	}
-	for i := range cfg.Upstreams {
-		u := &cfg.Upstreams[i]
-		opts := d.upstreamOptions()
-		opts.Permit = d.permit(u)
-		d.upstreams = append(d.upstreams, upstream.New(u.Name, d.spec(u), opts))
-		d.critical[u.Name] = u.Critical
+	d.cert.Store(cert)
+	d.auth.set(cfg.Auth.Tokens)
+	if err := d.namesAreFree(cfg); err != nil {
+		return nil, err
 	}
-	d.gateway = gateway.New(d.upstreams, &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls, Virtual: virtual(cfg), ToolSearch: cfg.ToolSearch, CacheBytes: int64(cfg.Limits.Cache)})
-	d.front = newFront(cfg, d.upstreams, d.gateway, d.log)
-	d.monitor = d.newMonitor()
+	first := &lineup{cfg: cfg}
+	for _, b := range d.blueprints(cfg) {
+		first.members = append(first.members, b.make())
+	}
+	d.now.Store(first)
+	d.reloads.loaded, d.reloads.by = d.started, "start"
+	if d.opts.Source != nil {
+		d.reloads.hash = hashOf(d.opts.Source.Text)
+		d.startedWith = fingerprint(d.opts.Source.Text, d.files()[1:]...)
+	}
+	d.gateway = gateway.New(first.upstreams(), &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls, Virtual: virtual(cfg), ToolSearch: cfg.ToolSearch, CacheBytes: int64(cfg.Limits.Cache)})
+	d.front = newFront(cfg, &d.auth, d.gateway, d.log)
+	d.monitor = d.newMonitor(first)
 	return d, nil
 }
 
@@ -169,7 +190,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	err := d.serve(ctx, down)
 	d.announceEnd(err == nil)
 	// From here on nothing depends on ctx: it may have ended, and draining takes its own time.
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.ShutdownGrace)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.now.Load().cfg.ShutdownGrace)
 	defer cancel()
 	ended := make(chan struct{})
 	watched := make(chan struct{})
@@ -204,9 +225,9 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	endpoint := "http://"
 	limit := newLimited(ln, maxConnections)
 	var wrapped net.Listener = limit
-	if d.cert != nil {
+	if d.cert.Load() != nil {
 		endpoint = "https://"
-		wrapped = tls.NewListener(wrapped, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*d.cert}, NextProtos: []string{"h2", "http/1.1"}})
+		wrapped = tls.NewListener(wrapped, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: d.certificate, NextProtos: []string{"h2", "http/1.1"}})
 	}
 
 	if err := d.sandbox.Open(); err != nil {
@@ -218,6 +239,8 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	})
 	d.runUpstreams(ctx, down)
 	d.runMonitor(ctx, down)
+	d.allowChanges(ctx, down)
+	d.runWatch(ctx, down)
 
 	// Pushed after the upstreams, so taken down before them: calls still have somebody to answer them.
 	mcp := d.startServer("mcp", d.front.server(), wrapped, limit, down, broken)
@@ -252,10 +275,11 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 func (d *Daemon) announceEnd(inOrder bool) {
 	d.draining.Store(true)
 	d.ready.Store(false)
-	if !inOrder || d.cfg.ShutdownDelay == 0 {
+	delay := d.now.Load().cfg.ShutdownDelay
+	if !inOrder || delay == 0 {
 		return
 	}
-	wait := time.NewTimer(d.cfg.ShutdownDelay)
+	wait := time.NewTimer(delay)
 	defer wait.Stop()
 	select {
 	case <-wait.C:
@@ -263,18 +287,40 @@ func (d *Daemon) announceEnd(inOrder bool) {
 	}
 }
 
+// certificate is that of a new connection: connections that are open keep theirs.
+func (d *Daemon) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return d.cert.Load(), nil
+}
+
 // runUpstreams runs the supervision tree until it is taken down.
 func (d *Daemon) runUpstreams(ctx context.Context, down *teardown) {
-	tree := supervise.NewTree("upstreams", nil)
-	for _, u := range d.upstreams {
-		tree.Add(u.Name(), u)
-	}
+	d.tree = supervise.NewTree("upstreams", nil)
 	// Not ctx's end but its turn in the teardown stops the tree.
 	treeCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	for _, m := range d.now.Load().members {
+		d.start(m)
+	}
 	done := make(chan error, 1)
-	go func() { done <- tree.Run(treeCtx) }() // ends with stop
+	go func() { done <- d.tree.Run(treeCtx) }() // ends with stop
 	down.push("upstreams", func(context.Context) error {
 		stop()
 		return <-done // bounded by the tree's own timeout
+	})
+}
+
+// allowChanges lets the lineup change until it is taken down. By then the calls have
+// ended; what is still being replaced stays as it is.
+func (d *Daemon) allowChanges(ctx context.Context, down *teardown) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	d.changing.Lock()
+	d.life = life
+	d.changing.Unlock()
+	down.push("changes of the config", func(context.Context) error {
+		end()
+		d.changing.Lock()
+		d.settled = true
+		d.changing.Unlock()
+		d.changes.Wait()
+		return nil
 	})
 }

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/internal/gateway"
-	"github.com/fairlead-mcp/fairlead/internal/upstream"
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
@@ -20,74 +20,96 @@ import (
 
 // front is the MCP listener: one endpoint for everything, and one for each upstream and virtual server.
 type front struct {
-	tokens    tokens
-	endpoints map[string]*streamhttp.Handler // path -> endpoint
-	sse       map[string]http.Handler        // path -> the same by HTTP+SSE, for clients of 2024-11-05
-	running   atomic.Int64                   // requests, open streams included
+	auth      *auth
+	opts      *streamhttp.HandlerOptions
+	endpoints atomic.Pointer[map[string]endpoint] // path -> endpoint
+	running   atomic.Int64                        // requests, open streams included
 }
 
-func newFront(cfg *config.Config, upstreams []*upstream.Upstream, g *gateway.Gateway, log *slog.Logger) *front {
-	f := &front{tokens: cfg.Auth.Tokens, endpoints: map[string]*streamhttp.Handler{}, sse: map[string]http.Handler{}}
-	opts := &streamhttp.HandlerOptions{
+// endpoint is one server, at /mcp... and by HTTP+SSE, for clients of 2024-11-05, at /sse...
+type endpoint struct {
+	*streamhttp.Handler
+	sse http.Handler
+}
+
+func newEndpoint(h mcp.Handler, opts *streamhttp.HandlerOptions) endpoint {
+	s := streamhttp.NewHandler(h, opts)
+	return endpoint{s, s.SSE()}
+}
+
+func newFront(cfg *config.Config, a *auth, g *gateway.Gateway, log *slog.Logger) *front {
+	f := &front{auth: a}
+	f.opts = &streamhttp.HandlerOptions{
+		Authenticate:   a.authenticate,
 		AllowedOrigins: cfg.AllowedOrigins,
 		Limits:         jsonrpc.Limits{MaxBytes: int(cfg.Limits.Body)},
 		MaxSessions:    cfg.Limits.Sessions,
 		SessionTimeout: cfg.Limits.SessionIdle,
-		CallTimeout:    longest(cfg, upstreams),
+		CallTimeout:    longest,
 		OnPanic: func(method string, value any, stack []byte) {
 			log.Error("panic", "component", "gateway", "method", method, "value", fmt.Sprint(value), "stack", string(stack))
 		},
 	}
-	if len(f.tokens) > 0 {
-		opts.Authenticate = f.tokens.authenticate
-	}
-	f.endpoints["/mcp"] = streamhttp.NewHandler(g.Root(), opts)
-	f.sse["/sse"] = f.endpoints["/mcp"].SSE()
-	for _, name := range g.Names() {
-		if one, ok := g.One(name); ok {
-			h := streamhttp.NewHandler(one, opts)
-			f.endpoints["/mcp/"+name], f.sse["/sse/"+name] = h, h.SSE()
-		}
-	}
+	f.endpoints.Store(&map[string]endpoint{"/mcp": newEndpoint(g.Root(), f.opts)})
+	f.follow(g)
 	return f
 }
 
-// longest is the time after which a call of any upstream has ended.
-func longest(cfg *config.Config, upstreams []*upstream.Upstream) time.Duration {
-	d := cfg.Limits.CallTimeout
-	for _, u := range upstreams {
-		d = max(d, u.Spec().CallTimeout)
+// follow gives everything that the gateway has an endpoint, and returns the endpoints
+// of what it has no more: the caller closes them. Those that stay keep their sessions.
+func (f *front) follow(g *gateway.Gateway) (gone []*streamhttp.Handler) {
+	last := *f.endpoints.Load()
+	next := map[string]endpoint{"/mcp": last["/mcp"]}
+	for _, name := range g.Names() {
+		path := "/mcp/" + name
+		e, ok := last[path]
+		if !ok {
+			one, _ := g.One(name)
+			e = newEndpoint(one, f.opts)
+		}
+		next[path] = e
 	}
-	return d
+	f.endpoints.Store(&next)
+	for path, e := range last {
+		if _, stays := next[path]; !stays {
+			gone = append(gone, e.Handler)
+		}
+	}
+	return gone
 }
+
+// longest bounds calls of sessions in front of the gateway, which ends each of them
+// by the deadlines of its upstream: those change while the node runs.
+const longest = 24 * time.Hour
 
 func (f *front) server() *http.Server { return streamhttp.NewServer("", f) }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.running.Add(1)
 	defer f.running.Add(-1)
-	if h, ok := f.endpoints[r.URL.Path]; ok {
-		h.ServeHTTP(w, r)
+	endpoints := *f.endpoints.Load()
+	if e, ok := endpoints[r.URL.Path]; ok {
+		e.ServeHTTP(w, r)
 		return
 	}
-	if h, ok := f.sse[r.URL.Path]; ok {
-		h.ServeHTTP(w, r)
-		return
-	}
-	// Who may not call is not told which paths there are.
-	if len(f.tokens) > 0 {
-		if _, err := f.tokens.authenticate(r); err != nil {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+	if name, ok := strings.CutPrefix(r.URL.Path, "/sse"); ok {
+		if e, ok := endpoints["/mcp"+name]; ok {
+			e.sse.ServeHTTP(w, r)
 			return
 		}
+	}
+	// Who may not call is not told which paths there are.
+	if _, err := f.auth.authenticate(r); err != nil {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+		return
 	}
 	http.Error(w, "There is nothing here; MCP is at /mcp", http.StatusNotFound)
 }
 
 // endSubscriptions completes the streams of the latest revision on all endpoints.
 func (f *front) endSubscriptions() {
-	for _, h := range f.endpoints {
+	for _, h := range *f.endpoints.Load() {
 		h.EndSubscriptions()
 	}
 }
@@ -95,9 +117,10 @@ func (f *front) endSubscriptions() {
 // close ends streams and sessions of all endpoints side by side.
 func (f *front) close(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 0, len(f.endpoints))
+	endpoints := *f.endpoints.Load()
+	errs := make([]error, 0, len(endpoints))
 	var mu sync.Mutex
-	for path, h := range f.endpoints {
+	for path, h := range endpoints {
 		wg.Go(func() {
 			if err := h.Close(ctx); err != nil {
 				mu.Lock()

@@ -13,13 +13,9 @@ import (
 const upstreamPrefix = "upstream "
 
 // newMonitor watches the upstreams and the machine.
-func (d *Daemon) newMonitor() *health.Monitor {
-	var list []health.Component
-	for _, u := range d.upstreams {
-		list = append(list, health.Component{Name: upstreamPrefix + u.Name(), Critical: d.critical[u.Name()], Check: u.Probe, Every: d.opts.ProbeEvery, Timeout: d.opts.ProbeTimeout})
-	}
-	list = append(list, health.Resources(d.cfg.Data)...)
-	return health.New(list, &health.Options{OnChange: func(before health.State, now health.Status) {
+func (d *Daemon) newMonitor(l *lineup) *health.Monitor {
+	d.resources = health.Resources(d.cfg.Data)
+	return health.New(d.watched(l), &health.Options{OnChange: func(before health.State, now health.Status) {
 		log := d.log.With("component", "health", "of", now.Name, "state", string(now.State), "before", string(before))
 		if now.State == health.Healthy {
 			log.Info("component changed")
@@ -27,6 +23,17 @@ func (d *Daemon) newMonitor() *health.Monitor {
 		}
 		log.Warn("component changed", "reason", now.Reason)
 	}})
+}
+
+// watched are the components of a lineup.
+func (d *Daemon) watched(l *lineup) (list []health.Component) {
+	for _, m := range l.members {
+		list = append(list, health.Component{Name: upstreamPrefix + m.name, Critical: m.critical, Check: m.up.Probe, Every: d.opts.ProbeEvery, Timeout: d.opts.ProbeTimeout})
+	}
+	if d.opts.Source != nil {
+		list = append(list, health.Component{Name: configComponent, Check: d.reloads.check})
+	}
+	return append(list, d.resources...)
 }
 
 // runMonitor checks until it is taken down.
@@ -90,7 +97,7 @@ func (d *Daemon) startup() *adminapi.Health {
 		h.Status, h.Reason = adminapi.Unavailable, "not listening yet"
 		return h
 	}
-	for _, u := range d.upstreams {
+	for _, u := range d.now.Load().upstreams() {
 		if st := u.Status(); st.State == upstream.Starting {
 			h.Status, h.Reason = adminapi.Unavailable, upstreamPrefix+u.Name()+" is starting"
 			return h

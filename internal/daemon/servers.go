@@ -27,11 +27,12 @@ type Server struct {
 	Critical bool
 }
 
-// addServers makes upstreams of the servers that are compiled in.
-func (d *Daemon) addServers() error {
+// namesAreFree refuses names of the program's servers that are no names, or that
+// something else has.
+func (d *Daemon) namesAreFree(cfg *config.Config) error {
 	taken := make(map[string]bool)
-	for i := range d.cfg.Upstreams {
-		taken[d.cfg.Upstreams[i].Name] = true
+	for i := range cfg.Upstreams {
+		taken[cfg.Upstreams[i].Name] = true
 	}
 	for _, s := range d.opts.Servers {
 		if err := config.CheckName(s.Name); err != nil {
@@ -41,14 +42,18 @@ func (d *Daemon) addServers() error {
 			return fmt.Errorf("two upstreams have the name %q: give the server of the program another one", s.Name)
 		}
 		taken[s.Name] = true
-		opts := d.upstreamOptions()
-		opts.Dial = d.dialServer(s)
-		d.upstreams = append(d.upstreams, upstream.New(s.Name, upstream.Spec{
-			CallTimeout: cmp.Or(s.CallTimeout, d.cfg.Limits.CallTimeout), MaxConcurrent: s.MaxConcurrent, Era: upstream.EraModern,
-		}, opts))
-		d.critical[s.Name] = s.Critical
 	}
 	return nil
+}
+
+// server is the blueprint of a server that is compiled in.
+func (d *Daemon) server(s *Server, cfg *config.Config) *blueprint {
+	spec := upstream.Spec{CallTimeout: cmp.Or(s.CallTimeout, cfg.Limits.CallTimeout), MaxConcurrent: s.MaxConcurrent, Era: upstream.EraModern}
+	return &blueprint{member{name: s.Name, spec: spec, critical: s.Critical}, func() *upstream.Options {
+		opts := d.upstreamOptions()
+		opts.Dial = d.dialServer(*s)
+		return opts
+	}}
 }
 
 // dialServer makes the connection to a server that is compiled in: it needs none

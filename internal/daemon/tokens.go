@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/mcp"
@@ -13,6 +14,19 @@ import (
 
 // tokens are the static bearer tokens of a node, of which it knows the hashes only.
 type tokens []config.Token
+
+// auth says who may call, by the tokens that the config has at the moment.
+type auth struct{ tokens atomic.Pointer[tokens] }
+
+func (a *auth) set(list []config.Token) { a.tokens.Store((*tokens)(&list)) }
+
+// authenticate tells who makes a request. Without tokens everybody may, as nobody.
+func (a *auth) authenticate(r *http.Request) (mcp.Principal, error) {
+	if ts := *a.tokens.Load(); len(ts) > 0 {
+		return ts.authenticate(r)
+	}
+	return mcp.Principal{}, nil
+}
 
 var errUnauthorized = errors.New("no valid bearer token")
 

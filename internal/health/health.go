@@ -74,6 +74,7 @@ type record struct {
 	bad, good int           // checks in a row
 	running   bool          // a check has not returned
 	wake      chan struct{} // holds a token while a check is wanted at once
+	stop      func()        // ends the checking; nil before it has begun
 }
 
 // learn takes the result of a check. It reports whether the state has changed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,10 +17,12 @@ type Options struct {
 
 // Monitor checks components. It is safe for concurrent use.
 type Monitor struct {
-	opts    Options
-	records []*record
+	opts Options
 
-	mu sync.Mutex
+	mu      sync.Mutex
+	records []*record
+	run     context.Context // nil while Run does not run
+	loops   sync.WaitGroup
 }
 
 // New makes a monitor of components; opts may be nil. Nothing is checked before Run.
@@ -31,23 +34,58 @@ func New(components []Component, opts *Options) *Monitor {
 	if m.opts.OnChange == nil {
 		m.opts.OnChange = func(State, Status) {}
 	}
-	now := time.Now()
-	for _, c := range components {
-		m.records = append(m.records, &record{
-			Component: c.withDefaults(), wake: make(chan struct{}, 1),
-			status: Status{Name: c.Name, Critical: c.Critical, State: Unknown, Reason: "not checked yet", Since: now},
-		})
-	}
+	m.Set(components)
 	return m
+}
+
+// Set says what is checked from now on. What is known of a component stays when one
+// of the same name is among them.
+func (m *Monitor) Set(components []Component) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last := m.records
+	m.records = make([]*record, 0, len(components))
+	for _, c := range components {
+		r := &record{
+			Component: c.withDefaults(), wake: make(chan struct{}, 1),
+			status: Status{Name: c.Name, Critical: c.Critical, State: Unknown, Reason: "not checked yet", Since: time.Now()},
+		}
+		if i := slices.IndexFunc(last, func(r *record) bool { return r.Name == c.Name }); i >= 0 {
+			r.status, r.bad, r.good = last[i].status, last[i].bad, last[i].good
+			r.status.Critical = c.Critical
+		}
+		m.records = append(m.records, r)
+		if m.run != nil {
+			m.startLocked(r)
+		}
+	}
+	for _, r := range last {
+		if r.stop != nil {
+			r.stop()
+		}
+	}
+}
+
+// startLocked begins to check a component, until it or Run is stopped.
+func (m *Monitor) startLocked(r *record) {
+	ctx, stop := context.WithCancel(m.run)
+	r.stop = stop
+	m.loops.Go(func() { m.loop(ctx, r) })
 }
 
 // Run checks until ctx ends, and returns when the checks that honour their context have ended.
 func (m *Monitor) Run(ctx context.Context) {
-	var loops sync.WaitGroup
+	m.mu.Lock()
+	m.run = ctx
 	for _, r := range m.records {
-		loops.Go(func() { m.loop(ctx, r) })
+		m.startLocked(r)
 	}
-	loops.Wait()
+	m.mu.Unlock()
+	<-ctx.Done()
+	m.mu.Lock()
+	m.run = nil // from here on Set starts nothing
+	m.mu.Unlock()
+	m.loops.Wait()
 }
 
 // loop checks one component at its pace, at once for the first time.
@@ -67,6 +105,8 @@ func (m *Monitor) loop(ctx context.Context, r *record) {
 
 // Wake has a component checked at once: something has happened to it.
 func (m *Monitor) Wake(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, r := range m.records {
 		if r.Name == name {
 			select {
@@ -133,7 +173,7 @@ func (m *Monitor) learnLocked(r *record, err error) {
 	}
 }
 
-// Snapshot returns all components, in the order of New.
+// Snapshot returns all components, in the order of New or Set.
 func (m *Monitor) Snapshot() []Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()

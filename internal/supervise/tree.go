@@ -46,9 +46,17 @@ func NewTree(name string, opts *TreeOptions) *Tree {
 	return t
 }
 
-// Add puts a service into the tree. In a running tree it starts at once.
-func (t *Tree) Add(name string, s Service) {
-	t.sup.Add(kept{NewKeeper(name, s, &KeeperOptions{Policy: t.opts.Policy, OnEvent: t.opts.OnEvent})})
+// Add puts a service into the tree. In a running tree it starts at once. remove stops
+// it and waits for its end, or for as long as the tree itself would; it is for a tree
+// that runs.
+func (t *Tree) Add(name string, s Service) (remove func() error) {
+	token := t.sup.Add(kept{NewKeeper(name, s, &KeeperOptions{Policy: t.opts.Policy, OnEvent: t.opts.OnEvent})})
+	return func() error {
+		if err := t.sup.RemoveAndWait(token, t.opts.StopTimeout); err != nil {
+			return fmt.Errorf("tree %q: stop %s: %w", t.name, name, err)
+		}
+		return nil
+	}
 }
 
 // Run runs the services until ctx ends, and returns when all have returned: nil,

@@ -45,7 +45,6 @@ type Status struct {
 	Hits      map[string]int  // limit -> how often a child has reached it
 	Listed    bool            // the catalogue is known, though maybe from an earlier connection
 	Drained   bool            // takes no new calls
-	Running   int             // calls, those that wait for the connection included
 }
 
 // Change is something about an upstream that its watchers may want to pass on.
@@ -195,7 +194,7 @@ func (u *Upstream) Status() Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	st := u.status
-	st.Instances, st.Running = n, u.draining.running
+	st.Instances = n
 	return st
 }
 
