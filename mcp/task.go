@@ -24,6 +24,11 @@ const (
 	methodListTasks = "tasks/list"
 )
 
+// TasksUnlisted is the setting of [ExtensionTasks] by which a Handler that is no
+// [Server] says, in the capabilities of server/discover, that it does not answer
+// tasks/list, which sessions of 2025-11-25 may have. Clients do not see it.
+const TasksUnlisted = "io.fairlead/unlisted"
+
 // ResultTask is the type of a result that is a [Task] (SEP-2663, Polymorphic Results).
 const ResultTask ResultType = "task"
 

@@ -338,7 +338,7 @@ func TestHandlesAreTheCallersOwn(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{"/modern"} {
+	for _, path := range []string{"/shared", "/principal", "/web", "/modern"} {
 		t.Run("task of "+path[1:], func(t *testing.T) {
 			alice, window, mallory := newPerson(t, n, "alice", path, streamhttp.EraModern), newPerson(t, n, "alice", path, streamhttp.EraModern), newPerson(t, n, "mallory", path, streamhttp.EraModern)
 			res, err := alice.h.Handle(t.Context(), alice.request(mcp.MethodCallTool, "job", `{"name":"job","arguments":{"text":"alice"}}`), mcp.Discard)

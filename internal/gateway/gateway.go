@@ -187,7 +187,7 @@ func (g *Gateway) Close() {
 func (s *scope) handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
 	switch req.Method {
 	case mcp.MethodDiscover:
-		return s.discover(ctx, req.Meta.Version.Modern())
+		return s.discover(ctx, tasksFor(req.Meta.Version))
 	case mcp.MethodListTools:
 		if s.search {
 			return s.listSearch(req)
@@ -202,8 +202,8 @@ func (s *scope) handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mc
 	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource, mcp.MethodComplete:
 		return s.call(ctx, req, sink)
 	case mcp.MethodGetTask, mcp.MethodUpdateTask, mcp.MethodCancelTask:
-		if !req.Meta.Version.Modern() {
-			break // sessions have tasks of another kind
+		if !carriesTasks(req.Meta.Version) {
+			break
 		}
 		return s.call(ctx, req, sink)
 	case mcp.MethodListSkills, mcp.MethodGetSkill, mcp.MethodReadDirectory:

@@ -329,7 +329,7 @@ func TestWhatAnUpstreamGets(t *testing.T) {
 	if want := `{"elicitation":{},"sampling":{},"extensions":{"io.modelcontextprotocol/tasks":{},"com.example/x":{}}}`; string(got.Meta.Capabilities) != want {
 		t.Errorf("capabilities = %s, want %s", got.Meta.Capabilities, want)
 	}
-	req.Meta.Version = mcp.LatestLegacyVersion
+	req.Meta.Version = mcp.Version20250618
 	ask(t, g.Root(), req)
 	// Its session asks for it; of tasks it has another kind.
 	if want := `{"elicitation":{},"sampling":{},"extensions":{"com.example/x":{}}}`; string(m.last(t).Meta.Capabilities) != want {

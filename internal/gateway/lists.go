@@ -33,6 +33,9 @@ func (s *scope) list(ctx context.Context, kind upstream.Kind, req *mcp.Request) 
 	if err != nil {
 		return mcp.Result{}, err
 	}
+	if kind == upstream.Tools && req.Meta.Version.Has(mcp.FeatureTaskParam) {
+		body = s.withExecution(body)
+	}
 	return s.ours(body, missing, stale, hint), nil
 }
 
@@ -93,9 +96,8 @@ func (s *scope) info() []byte {
 	return nil
 }
 
-// discover answers server/discover. tasks says whether the caller's revision has the
-// tasks that the gateway carries.
-func (s *scope) discover(ctx context.Context, tasks bool) (mcp.Result, error) {
+// discover answers server/discover. tasks is what the caller is told of the extension.
+func (s *scope) discover(ctx context.Context, tasks []byte) (mcp.Result, error) {
 	var versions []string
 	for _, v := range mcp.Versions() {
 		versions = append(versions, string(v))
@@ -135,7 +137,7 @@ func (s *scope) discover(ctx context.Context, tasks bool) (mcp.Result, error) {
 // what passes through as it is: the pages of apps are resources.
 const superset = `{"completions":{},"extensions":{"` + mcp.ExtensionApps + `":{"mimeTypes":["` + mcp.AppMIMEType + `"]}},"logging":{},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}}`
 
-func (s *scope) allCapabilities(tasks bool) []byte {
+func (s *scope) allCapabilities(tasks []byte) []byte {
 	all := []byte(superset)
 	if s.virtual != nil { // what it chooses from is in its config, so this too stays true
 		var edits []jsonrpc.Member
@@ -146,16 +148,16 @@ func (s *scope) allCapabilities(tasks bool) []byte {
 		}
 		all = jsonrpc.Splice(nil, all, edits...)
 	}
-	if !tasks {
+	if tasks == nil {
 		return all
 	}
 	ext := jsonrpc.Get(all, "extensions")
-	return jsonrpc.Splice(nil, all, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt, Value: []byte(`{}`)})})
+	return jsonrpc.Splice(nil, all, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt, Value: tasks})})
 }
 
 // oneCapabilities are an upstream's own, with the changes of lists that the
 // gateway tells of by itself, and without what it does not carry.
-func oneCapabilities(raw []byte, tasks, rests bool) []byte {
+func oneCapabilities(raw, tasks []byte, rests bool) []byte {
 	yes := jsonrpc.Member{Key: "listChanged", Value: []byte("true")}
 	edits := []jsonrpc.Member{{Key: "tasks"}}
 	for _, name := range []string{"prompts", "resources", "tools"} {
@@ -167,8 +169,8 @@ func oneCapabilities(raw []byte, tasks, rests bool) []byte {
 			edits = append(edits, jsonrpc.Member{Key: name, Value: jsonrpc.Splice(nil, c, yes)})
 		}
 	}
-	if ext := jsonrpc.Get(raw, "extensions"); ext != nil && !tasks {
-		edits = append(edits, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt})})
+	if ext := jsonrpc.Get(raw, "extensions"); jsonrpc.Get(ext, tasksExt) != nil {
+		edits = append(edits, jsonrpc.Member{Key: "extensions", Value: jsonrpc.Splice(nil, ext, jsonrpc.Member{Key: tasksExt, Value: tasks})})
 	}
 	return jsonrpc.Splice(nil, raw, edits...)
 }

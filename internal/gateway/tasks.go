@@ -18,9 +18,54 @@ const (
 )
 
 // tasks reports whether an upstream may answer a request with a task: both sides
-// are of the revision that has the extension.
+// have tasks, of whatever revision.
 func (c *call) tasks(u *upstream.Upstream) bool {
-	return c.req.Meta.Version.Modern() && u.Status().Version.Modern() && c.knowsTasks()
+	return carriesTasks(c.req.Meta.Version) && c.knowsTasks() && (u.Status().Version.Modern() || makesTasks(u))
+}
+
+// carriesTasks reports whether a caller's revision has tasks: the extension, or those
+// of 2025-11-25, which its session makes of the extension.
+func carriesTasks(v mcp.Version) bool { return v.Modern() || v.Has(mcp.FeatureTaskParam) }
+
+// tasksFor is what a caller of a revision is told of the extension; nil if nothing.
+func tasksFor(v mcp.Version) []byte {
+	switch {
+	case v.Modern():
+		return []byte(`{}`)
+	case carriesTasks(v): // a list would need to know whose each task of an upstream is
+		return []byte(`{"` + mcp.TasksUnlisted + `":true}`)
+	}
+	return nil
+}
+
+// makesTasks reports whether an upstream has the extension, or tasks that its
+// transport makes those of the extension.
+func makesTasks(u *upstream.Upstream) bool {
+	c := u.Catalogue()
+	return c != nil && jsonrpc.Get(jsonrpc.Get(c.Capabilities, "extensions"), tasksExt) != nil
+}
+
+// withExecution adds to a page of tools what sessions of 2025-11-25 are told of tasks:
+// in later revisions the server decides, so of its tools each may be one.
+func (s *scope) withExecution(body []byte) []byte {
+	targets := s.current().targets[upstream.Tools]
+	list, changed := []byte{'['}, false
+	for raw := range jsonrpc.Elements(jsonrpc.Get(body, "tools")) {
+		if len(list) > 1 {
+			list = append(list, ',')
+		}
+		name, _ := jsonrpc.Unquote(jsonrpc.Get(raw, "name"))
+		if t := targets[name]; t != nil && t.upstream.Status().Version.Modern() && makesTasks(t.upstream) && jsonrpc.Get(raw, "execution") == nil {
+			list = jsonrpc.Splice(list, raw, jsonrpc.Member{Key: "execution", Value: []byte(`{"taskSupport":"optional"}`)})
+			changed = true
+			continue
+		}
+		list = append(list, raw...)
+	}
+	if !changed {
+		return body
+	}
+	return jsonrpc.Splice(nil, body, jsonrpc.Member{Key: "tools", Value: append(list, ']')})
 }
 
 // knowsTasks reports whether the caller has declared the extension.

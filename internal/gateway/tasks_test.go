@@ -71,9 +71,9 @@ func TestTasksPass(t *testing.T) {
 		t.Errorf("without the extension: %v", e)
 	}
 	old := ofTask(t, mcp.MethodGetTask, ids["a"], alice)
-	old.Meta.Version = mcp.LatestLegacyVersion
+	old.Meta.Version = mcp.Version20250618
 	if e := refusal(t, g.Root(), old); e.Code != jsonrpc.CodeMethodNotFound {
-		t.Errorf("of a session: %v", e)
+		t.Errorf("of a session without tasks: %v", e)
 	}
 
 	ask(t, g.Root(), ofTask(t, mcp.MethodCancelTask, ids["b"], alice))

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 	"github.com/fairlead-mcp/fairlead/mcp/mcptest"
 	"github.com/fairlead-mcp/fairlead/mcp/mcptest/wirecheck"
+	"github.com/fairlead-mcp/fairlead/mcp/stdio"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
 
@@ -46,7 +49,7 @@ func TestTasksOverEachTransport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (task.ID() != "") != version.Modern() {
+		if (task.ID() != "") != (version.Modern() || version.Has(mcp.FeatureTaskParam)) {
 			t.Errorf("task %q in %s", task.ID(), version)
 		}
 		if res, err := task.Wait(t.Context()); err != nil || res.Text() != `{"ok":true}` {
@@ -56,6 +59,97 @@ func TestTasksOverEachTransport(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestOldTasksForNewClients: a client that knows the extension uses the tasks of a
+// server of 2025-11-25, which are made those of the extension on the way: one asks,
+// one fails, one is cancelled.
+func TestOldTasksForNewClients(t *testing.T) {
+	newServer := func() *mcp.Server {
+		s := mcp.NewServer("s", "1", &mcp.ServerOptions{Tasks: &mcp.TaskOptions{PollInterval: 1}})
+		add := func(name string, fn func(ctx context.Context, call *mcp.Call) (string, error)) {
+			tool := mcp.Tool{Name: name, Execution: &mcp.ToolExecution{TaskSupport: mcp.TaskRequired}}
+			if err := mcp.AddTool(s, tool, func(ctx context.Context, call *mcp.Call, _ struct{}) (string, error) { return fn(ctx, call) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		add("ask", func(ctx context.Context, call *mcp.Call) (string, error) {
+			in, action, err := mcp.ElicitAs[struct {
+				Name string `json:"name"`
+			}](ctx, call, "who", "Who are you?")
+			return string(action) + " " + in.Name, err
+		})
+		add("fail", func(context.Context, *mcp.Call) (string, error) { return "", errors.New("it failed") })
+		add("break", func(context.Context, *mcp.Call) (string, error) { return "", mcp.Errorf(-31999, "it broke") })
+		add("last", func(ctx context.Context, _ *mcp.Call) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+		return s
+	}
+	offer := []byte(`{"elicitation":{"form":{}}}`)
+	connect := map[string]func(t *testing.T, s *mcp.Server) mcp.Handler{
+		"stdio": func(t *testing.T, s *mcp.Server) mcp.Handler {
+			fromServer, toClient := io.Pipe()
+			fromClient, toServer := io.Pipe()
+			done := make(chan struct{})
+			go func() { // ends with the pipes
+				defer close(done)
+				_ = stdio.ServeConn(context.Background(), s, fromClient, toClient, nil)
+				_ = toClient.Close()
+			}()
+			c, err := stdio.NewClient(t.Context(), fromServer, toServer, &stdio.ClientOptions{Era: stdio.EraLegacy, Capabilities: offer, OneCaller: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close(context.Background()); <-done })
+			return c
+		},
+		"HTTP": func(t *testing.T, s *mcp.Server) mcp.Handler {
+			web := httptest.NewServer(streamhttp.NewHandler(s, nil))
+			t.Cleanup(web.Close)
+			c := streamhttp.NewClient(web.URL, &streamhttp.ClientOptions{Era: streamhttp.EraLegacy, Capabilities: offer})
+			t.Cleanup(func() { _ = c.Close(context.Background()) })
+			return c
+		},
+	}
+	for name, dial := range connect {
+		t.Run(name, func(t *testing.T) {
+			s := newServer()
+			c := mcp.NewClient("c", "1", dial(t, s), &mcp.ClientOptions{OnElicit: func(context.Context, *mcp.ElicitParams) (*mcp.ElicitResult, error) {
+				return &mcp.ElicitResult{Action: mcp.ElicitAccept, Content: mcp.Raw(`{"name":"Ada"}`)}, nil
+			}})
+			begin := func(tool string) *mcp.ToolTask {
+				task, err := c.StartTool(t.Context(), tool, nil, nil)
+				if err != nil || task.ID() == "" {
+					t.Fatalf("%s: %+v, %v", tool, task, err)
+				}
+				return task
+			}
+			if res, err := begin("ask").Wait(t.Context()); err != nil || res.Text() != "accept Ada" {
+				t.Errorf("ask: %v, %v", res, err)
+			}
+			if res, err := begin("fail").Wait(t.Context()); err != nil || !res.IsError || res.Text() != "it failed" {
+				t.Errorf("fail: %v, %v", res, err)
+			}
+			if res, err := begin("break").Wait(t.Context()); !errors.Is(err, &mcp.Error{Code: -31999}) {
+				t.Errorf("break: %v, %v", res, err)
+			}
+			last := begin("last")
+			if err := last.Cancel(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if res, err := last.Wait(t.Context()); !errors.Is(err, mcp.ErrTaskCancelled) {
+				t.Errorf("cancelled: %v, %v", res, err)
+			}
+			if _, err := c.ToolTask("made up", "last", nil).Refresh(t.Context()); !errors.Is(err, &mcp.Error{Code: jsonrpc.CodeInvalidParams}) {
+				t.Errorf("an unknown task: %v", err)
+			}
+			if err := s.StopTasks(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // oldClient is a client of 2025-11-25 over HTTP, by hand: our own client of that

@@ -291,7 +291,7 @@ func (c *Client) asked() legacy.Exchange {
 		switch k.method {
 		case "initialize", "logging/setLevel", "resources/subscribe", "resources/unsubscribe":
 			continue // ours
-		case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource:
+		case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource, "tasks/result":
 		default:
 			if c.opts.OneCaller {
 				continue // cannot be asked

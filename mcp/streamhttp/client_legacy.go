@@ -177,7 +177,7 @@ func (c *Client) boundTrip(ctx context.Context, method string) (context.Context,
 
 // mayAsk reports whether a server may ask in the middle of a method.
 func mayAsk(method string) bool {
-	return method == mcp.MethodCallTool || method == mcp.MethodGetPrompt || method == mcp.MethodReadResource
+	return method == mcp.MethodCallTool || method == mcp.MethodGetPrompt || method == mcp.MethodReadResource || method == "tasks/result"
 }
 
 // hopToken puts the token of this hop into params, if the caller has one, which it returns.

@@ -12,6 +12,8 @@ const server = v1 ? await import('@modelcontextprotocol/sdk/server/mcp.js') : aw
 const { McpServer, ResourceTemplate } = server;
 const { completable } = v1 ? await import('@modelcontextprotocol/sdk/server/completable.js') : server;
 const types = v1 ? await import('@modelcontextprotocol/sdk/types.js') : {};
+const { InMemoryTaskStore } = v1 ? await import('@modelcontextprotocol/sdk/experimental/tasks/stores/in-memory.js') : {};
+const taskStore = v1 ? new InMemoryTaskStore() : undefined;
 
 const note = 'test://note';
 const data = Buffer.from([0, 1, 254, 255]).toString('base64');
@@ -30,7 +32,14 @@ let notifyModern = { resourceUpdated() {}, toolsChanged() {} }; // of the HTTP h
 function build() {
   const s = new McpServer(
     { name: 'typescript', version: '1' },
-    { instructions: 'Look around.', capabilities: { logging: {}, resources: { subscribe: true, listChanged: true }, tools: { listChanged: true } } }
+    {
+      instructions: 'Look around.',
+      capabilities: {
+        logging: {}, resources: { subscribe: true, listChanged: true }, tools: { listChanged: true },
+        ...(v1 && { tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } })
+      },
+      ...(v1 && { taskStore })
+    }
   );
   live.add(s);
   const tool = (name, fn) => s.registerTool(name, {}, fn.length > 0 ? ctx => fn(ctx) : () => fn());
@@ -103,6 +112,17 @@ function build() {
     tool('ping', async () => {
       await s.server.ping();
       return text('pong');
+    });
+  }
+  if (v1) {
+    s.experimental.tasks.registerToolTask('task', { execution: { taskSupport: 'optional' } }, {
+      createTask: async ({ taskStore }) => {
+        const task = await taskStore.createTask({ ttl: 60000, pollInterval: 100 });
+        setTimeout(() => taskStore.storeTaskResult(task.taskId, 'completed', text('worked')), 50);
+        return { task };
+      },
+      getTask: async ({ taskStore, taskId }) => taskStore.getTask(taskId),
+      getTaskResult: async ({ taskStore, taskId }) => taskStore.getTaskResult(taskId)
     });
   }
   tool('touch', async () => {

@@ -9,7 +9,6 @@ var exceptions = []exception{
 	{revisions: []string{"2024-11-05", "2025-03-26", "2025-06-18"}, features: []feature{tasks}, why: "tasks begin with 2025-11-25"},
 	{peers: []string{"go-sdk"}, features: []feature{tasks}, why: "go-sdk has no tasks"},
 	{peers: []string{"TypeScript SDK v2"}, features: []feature{tasks}, why: "the SDK's v2 has no tasks"},
-	{revisions: []string{"2025-11-25"}, directions: []string{ourClient}, features: []feature{tasks}, why: "our client has the tasks of the 2026-07-28 extension only"},
 	{
 		peers: []string{"mcp-go"}, directions: []string{ourServer}, transports: []string{"http"}, revisions: []string{"2025-03-26", "2025-06-18", "2025-11-25"}, features: []feature{resumption}, broken: true,
 		why: "mcp-go 1.2.1's client resumes streams that the server has ended in order, not those that broke",

@@ -203,6 +203,20 @@ var ourFeatures = map[feature]func(context.Context, *ours) error{
 	page:     asked("page", "accept"),
 	sampling: asked("sample", "word"),
 	roots:    asked("roots", "file:///world"),
+	tasks: func(ctx context.Context, o *ours) error {
+		task, err := o.c.StartTool(ctx, "task", nil, nil)
+		if err != nil {
+			return err
+		}
+		if task.ID() == "" {
+			return errors.New("answered at once")
+		}
+		res, err := task.Wait(ctx)
+		if err != nil {
+			return err
+		}
+		return want(res.Text(), "worked")
+	},
 	resumption: func(ctx context.Context, o *ours) error {
 		o.cut.Store(true)
 		res, err := o.c.CallTool(ctx, "count", nil, &mcp.CallOptions{Progress: func(mcp.Progress) {}})

@@ -67,6 +67,7 @@ type Client struct {
 	listeners listeners
 	parking   parking
 	unasked   unasked
+	tasks     taskBook
 }
 
 // Peer is what a server said in answer to initialize. Slices are raw JSON.
@@ -102,6 +103,7 @@ func Connect(ctx context.Context, w Wire, info Info) (*Client, error) {
 	c.listeners.init(w, plain{mcp.Discard, c})
 	c.parking.init(w, info.Parking)
 	c.unasked.init(w, info.Answer)
+	c.tasks.init()
 	if info.Opened != nil {
 		info.Opened(c)
 	}
@@ -154,6 +156,9 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (m
 		// They are of the session, which is not the caller's.
 		return mcp.Result{}, mcp.ErrMethodNotFound(req.Method)
 	}
+	if isTaskMethod(req.Method) {
+		return c.task(ctx, req)
+	}
 	if asks(req.Method) {
 		responses, state := retried(req.Params)
 		switch {
@@ -164,6 +169,9 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (m
 		}
 	}
 	c.raiseLevel(ctx, req.Meta.LogLevel)
+	if c.isTask(ctx, req) {
+		return c.startTask(ctx, req, sink)
+	}
 	if c.listens && asks(req.Method) && canAsk(req.Meta.Capabilities) {
 		return c.call(ctx, req, sink)
 	}
@@ -233,8 +241,11 @@ var private = mcp.Cache{Scope: mcp.CachePrivate}
 
 // discoverBody makes the result of server/discover from that of initialize.
 func (c *Client) discoverBody() []byte {
-	// The tasks of 2025-11-25 are not those of the extension that modern callers know.
-	capabilities := jsonrpc.Splice(nil, c.server.Capabilities, jsonrpc.Member{Key: "tasks"}, extensions(c.server.Capabilities))
+	ext := extensions(c.server.Capabilities)
+	if c.hasTasks() { // by the name that modern callers know
+		ext.Value = jsonrpc.Splice(nil, ext.Value, jsonrpc.Member{Key: mcp.ExtensionTasks, Value: []byte(`{}`)})
+	}
+	capabilities := jsonrpc.Splice(nil, c.server.Capabilities, jsonrpc.Member{Key: "tasks"}, ext)
 	var meta []byte
 	if c.server.ServerInfo != nil {
 		meta = jsonrpc.Splice(nil, nil, jsonrpc.Member{Key: mcp.MetaServerInfo, Value: c.server.ServerInfo})
@@ -268,9 +279,12 @@ func requestParams(req *mcp.Request) []byte {
 	if req.Params == nil && meta == nil {
 		return nil
 	}
-	edits := []jsonrpc.Member{{Key: "_meta", Value: meta}, {Key: "inputResponses"}, {Key: "requestState"}}
-	if !asks(req.Method) {
+	edits := []jsonrpc.Member{{Key: "_meta", Value: meta}, {Key: "inputResponses"}, {Key: "requestState"}, {Key: "task"}}
+	switch {
+	case !asks(req.Method):
 		edits = edits[:1]
+	case req.Method != mcp.MethodCallTool: // only there it would be asked for a task
+		edits = edits[:3]
 	}
 	params := jsonrpc.Splice(nil, req.Params, edits...)
 	if string(params) == "{}" {
@@ -359,6 +373,9 @@ func (c *Client) Notification(method string, params []byte) {
 		c.parking.withdraw(params)
 		c.unasked.withdraw(params)
 		return
+	}
+	if method == mcp.NotificationToolsListChanged {
+		c.tasks.forget()
 	}
 	c.listeners.notification(method, params)
 }

@@ -46,6 +46,7 @@ type Session struct {
 
 	asking   map[string]*asker             // task id -> who asks what it asks; nil when nobody does
 	lastTurn int64                         // of the newest tasks/result
+	ended    []*ended                      // tasks that were over when they were made
 	watched  map[string]context.CancelFunc // task id -> ends the stream of its states; nil when none are
 }
 
@@ -116,7 +117,7 @@ func (s *Session) initializeResult(discovered []byte) []byte {
 	dst = append(dst, `,"capabilities":`...)
 	edits := []jsonrpc.Member{extensions(capabilities)}
 	if s.tasks {
-		edits = append(edits, jsonrpc.Member{Key: "tasks", Value: taskCapability(s.principal)})
+		edits = append(edits, jsonrpc.Member{Key: "tasks", Value: taskCapability(s.principal, capabilities)})
 	}
 	dst = jsonrpc.Splice(dst, capabilities, edits...)
 	dst = append(append(dst, `,"serverInfo":`...), info...)
@@ -164,10 +165,18 @@ func (s *Session) answer(ctx context.Context, msg *jsonrpc.Message, st Stream) (
 		return nil, s.downgradeError(msg.Method, e)
 	}
 	if demanded {
-		if res.Type != mcp.ResultTask {
-			return nil, mcp.Errorf(jsonrpc.CodeInternalError, "The server answered with a result where a task was to be")
+		if res.Type == mcp.ResultTask {
+			return s.created(ctx, res.Body)
 		}
-		return s.created(ctx, res.Body)
+		body, problem := s.downgrade(msg.Method, res)
+		if problem != nil {
+			return nil, problem
+		}
+		task, ok := s.keepEnded(body)
+		if !ok {
+			return nil, mcp.Errorf(jsonrpc.CodeInternalError, "The result is too large to be kept as that of a task: call the tool without one")
+		}
+		return task, nil
 	}
 	return s.downgrade(msg.Method, res)
 }
@@ -252,5 +261,5 @@ func (s *Session) Close() {
 	for _, cancel := range s.watched {
 		cancel()
 	}
-	s.lists, s.uris, s.out, s.watched = nil, nil, nil, nil
+	s.lists, s.uris, s.out, s.watched, s.ended = nil, nil, nil, nil, nil
 }

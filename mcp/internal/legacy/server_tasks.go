@@ -32,15 +32,21 @@ const (
 	minPoll, maxPoll = 100 * time.Millisecond, 10 * time.Second
 )
 
+func isTaskMethod(method string) bool {
+	return method == mcp.MethodGetTask || method == mcp.MethodUpdateTask || method == mcp.MethodCancelTask
+}
+
 // offersTasks reports whether a session of revision v has the tasks of a server with these capabilities.
 func offersTasks(v mcp.Version, capabilities []byte) bool {
 	return v.Has(mcp.FeatureTaskParam) && jsonrpc.Get(jsonrpc.Get(capabilities, "extensions"), mcp.ExtensionTasks) != nil
 }
 
 // taskCapability is what initialize says of tasks. A principal that is not known has
-// no list, which would tell it of the tasks of others.
-func taskCapability(p mcp.Principal) []byte {
-	if p.Anonymous() {
+// no list, which would tell it of the tasks of others; nor is there one where the
+// handler has none.
+func taskCapability(p mcp.Principal, capabilities []byte) []byte {
+	settings := jsonrpc.Get(jsonrpc.Get(capabilities, "extensions"), mcp.ExtensionTasks)
+	if p.Anonymous() || jsonrpc.Get(settings, mcp.TasksUnlisted) != nil {
 		return []byte(`{"cancel":{},"requests":{"tools":{"call":{}}}}`)
 	}
 	return []byte(`{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}`)
@@ -90,6 +96,15 @@ func (s *Session) task(ctx context.Context, msg *jsonrpc.Message, st Stream) ([]
 	id, ok := jsonrpc.Unquote(jsonrpc.Get(msg.Params, "taskId"))
 	if !ok {
 		return nil, mcp.ErrInvalidParams("params.taskId is missing or not a string")
+	}
+	if e := s.endedTask(id); e != nil {
+		switch msg.Method {
+		case methodTaskResult:
+			return related(e.result, id), nil
+		case mcp.MethodCancelTask:
+			return nil, mcp.ErrInvalidParams("Cannot cancel the task: it has ended already, with the status %s", oldStatus(&e.task))
+		}
+		return oldTask(e.body, &e.task), nil
 	}
 	switch msg.Method {
 	case methodTaskResult:

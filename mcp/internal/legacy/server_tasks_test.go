@@ -424,8 +424,8 @@ func TestSessionTellsOfTasks(t *testing.T) {
 	})
 }
 
-// TestSessionTaskOfADumbHandler: a handler that tells no changes is looked at, and
-// one that makes no task where one is demanded is at fault.
+// TestSessionTaskOfADumbHandler: a handler that tells no changes is looked at, and of
+// one that answers at once the session keeps the result as a task that has ended.
 func TestSessionTaskOfADumbHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		looked := 0
@@ -453,7 +453,16 @@ func TestSessionTaskOfADumbHandler(t *testing.T) {
 			t.Errorf("after %v: %s", time.Since(begun), got)
 		}
 		o.fails("tasks/get", `{"taskId":"broken"}`, -32603, "cannot be read")
-		o.fails("tools/call", `{"name":"x","task":{}}`, -32603, "where a task was to be")
+		for range 20 { // more than are kept
+			id := o.create("x", "")
+			if got := o.status(id); got != "completed" {
+				t.Errorf("status %s", got)
+			}
+			if got := o.result(id); !strings.Contains(got, `"content":[]`) {
+				t.Errorf("result %s", got)
+			}
+			o.fails("tasks/cancel", `{"taskId":"`+id+`"}`, -32602, "has ended already")
+		}
 	})
 }
 

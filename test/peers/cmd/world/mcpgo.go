@@ -22,7 +22,8 @@ func mcpGoServer() *server.MCPServer {
 	s := server.NewMCPServer("mcpgo", "1",
 		server.WithInstructions(helpText), server.WithPaginationLimit(pageSize), server.WithLogging(),
 		server.WithToolCapabilities(true), server.WithResourceCapabilities(true, true), server.WithPromptCapabilities(true),
-		server.WithCompletions(), server.WithPromptCompletionProvider(completions{}), server.WithElicitation(), server.WithRoots())
+		server.WithCompletions(), server.WithPromptCompletionProvider(completions{}), server.WithElicitation(), server.WithRoots(),
+		server.WithTaskCapabilities(true, true, true))
 	s.EnableSampling()
 	add := func(name string, fn server.ToolHandlerFunc) {
 		s.AddTool(mcp.NewTool(name), fn)
@@ -126,6 +127,9 @@ func mcpGoServer() *server.MCPServer {
 		}
 		parent, _ := req.Params.Meta.AdditionalFields["traceparent"].(string)
 		return parent, nil
+	})
+	s.AddTool(mcp.NewTool("task", mcp.WithTaskSupport(mcp.TaskSupportOptional)), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return mcp.NewToolResultText("worked"), nil
 	})
 	text("touch", func(context.Context, mcp.CallToolRequest) (string, error) {
 		s.SendNotificationToAllClients("notifications/resources/updated", map[string]any{"uri": noteURI})
