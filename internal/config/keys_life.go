@@ -38,7 +38,7 @@ var guardKeys = []key{
 	},
 	{
 		path: "max_concurrent", form: formCount, defNote: "256", example: "16",
-		doc:   "Calls that may run at one time. Further ones wait in the queue.",
+		doc:   "Calls that may run at one time. Further ones wait in the queue. For a url it is also how many connections are kept.",
 		field: func(t *target) any { return &t.upstream.Concurrent },
 	},
 	{

@@ -75,6 +75,7 @@ func (u *Upstream) dialRemote(_ context.Context, whose Whose) (*Conn, error) {
 		ClientInfo:   u.clientInfo,
 		Capabilities: u.offered(whose),
 		OneCaller:    whose.single(),
+		MaxIdleConns: u.spec.MaxConcurrent, // as many as calls can use
 		OnInvalidTool: func(tool string, err error) {
 			u.log.Warn("tool left out", "tool", tool, "err", err)
 		},

@@ -70,6 +70,13 @@ type ClientOptions struct {
 	// OnInvalidTool is told of each tool that was left out of a list because its
 	// x-mcp-header annotations are invalid. Nil means nobody is.
 	OnInvalidTool func(tool string, err error)
+	// MaxConns bounds the calls that are on their way at once; each has a
+	// connection of its own, also while it waits for answers to what the server has
+	// asked. Further ones wait, in order, within their time. Zero means no bound.
+	MaxConns int
+	// MaxIdleConns bounds the connections that are kept for later calls. Zero means 64.
+	// Both do not count for an HTTPClient of one's own.
+	MaxIdleConns int
 }
 
 // Client is a remote server, reached by Streamable HTTP in any revision from
@@ -94,7 +101,9 @@ type Client struct {
 	bad    error  // the URL's problem
 	opts   ClientOptions
 	http   *http.Client
-	idle   func() // closes idle connections of a transport that is ours
+	idle   func()      // closes idle connections of a transport that is ours
+	direct *wire       // our own connections; nil where net/http makes all requests
+	notOwn atomic.Bool // the server wants what only net/http does
 
 	ids     atomic.Int64
 	sides   chan struct{} // a token for each message that is sent beside all calls
@@ -124,6 +133,9 @@ func NewClient(endpoint string, opts *ClientOptions) *Client {
 	if c.opts.Timeout <= 0 {
 		c.opts.Timeout = 60 * time.Second
 	}
+	if c.opts.MaxIdleConns <= 0 {
+		c.opts.MaxIdleConns = 64
+	}
 	c.era = c.opts.Era
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 
@@ -144,7 +156,7 @@ func NewClient(endpoint string, opts *ClientOptions) *Client {
 			Proxy:               http.ProxyFromEnvironment,
 			ForceAttemptHTTP2:   true,
 			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-			MaxIdleConnsPerHost: 64, // a gateway's burst to one server keeps its connections
+			MaxIdleConnsPerHost: c.opts.MaxIdleConns, // a gateway's burst to one server keeps its connections
 			IdleConnTimeout:     90 * time.Second,
 			TLSHandshakeTimeout: 10 * time.Second,
 			// A stream may be silent for hours; one whose server is gone must not be.
@@ -153,6 +165,9 @@ func NewClient(endpoint string, opts *ClientOptions) *Client {
 			MaxResponseHeaderBytes: 256 << 10,
 		}
 		client.Transport, c.idle = transport, transport.CloseIdleConnections
+		if u != nil && c.bad == nil {
+			c.direct = newWire(u, &c.opts)
+		}
 	}
 	client.CheckRedirect = sameOrigin
 	c.http = &client
@@ -191,11 +206,15 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (m
 }
 
 func (c *Client) handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
-	connectCtx, cancel := c.bound(ctx)
-	era, session, err := c.connect(connectCtx, req)
-	cancel(nil)
-	if err != nil {
-		return mcp.Result{}, err
+	era, session, known := c.connected()
+	if !known {
+		connectCtx, cancel := c.bound(ctx)
+		var err error
+		era, session, err = c.connect(connectCtx, req)
+		cancel(nil)
+		if err != nil {
+			return mcp.Result{}, err
+		}
 	}
 	if era == EraLegacy {
 		return c.handleLegacy(ctx, session, req, sink)
@@ -281,11 +300,21 @@ func (c *Client) Close(ctx context.Context) error {
 		session.delete(ctx)
 		session.end(mcp.ErrClosed)
 	}
+	if c.direct != nil {
+		_ = c.direct.conns.Close()
+	}
 	c.running.Wait()
 	if c.idle != nil {
 		c.idle()
 	}
 	return nil
+}
+
+// connected returns what is known of the server.
+func (c *Client) connected() (era Era, session oldSession, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.era, c.session, !c.closed && (c.era == EraModern || c.session != nil)
 }
 
 // connect returns what the server speaks and, of a legacy one, its session. One
@@ -421,6 +450,14 @@ func (c *Client) bound(ctx context.Context) (context.Context, context.CancelCaus
 		timer.Stop()
 		cancel(cause)
 	}
+}
+
+// boundCall is bound for a call that a closed connection ends: Close does that by itself.
+func (c *Client) boundCall(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	if _, ok := ctx.Deadline(); ok && c.wire() != nil {
+		return ctx, func(error) {}
+	}
+	return c.bound(ctx)
 }
 
 // attach derives a context that ends with ctx and with Close.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/internal/http1"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
 
@@ -29,14 +30,9 @@ type StatusError struct {
 	RetryAfter time.Duration
 }
 
-func bareStatus(resp *http.Response) *StatusError {
-	return &StatusError{resp.StatusCode, resp.Header.Values("WWW-Authenticate"), retryAfter(resp.Header)}
-}
-
-// retryAfter reads the header Retry-After: seconds, or a date (RFC 9110, 10.2.3).
-func retryAfter(h http.Header) time.Duration {
+// retryAfter reads a header Retry-After: seconds, or a date (RFC 9110, 10.2.3).
+func retryAfter(s string) time.Duration {
 	const most = 24 * time.Hour // more is a slip, or means for ever
-	s := h.Get("Retry-After")
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 		return min(time.Duration(n)*time.Second, most)
 	}
@@ -50,28 +46,44 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("the server answered with HTTP status %d %s", e.Code, http.StatusText(e.Code))
 }
 
-// exchange is one HTTP request and its response.
+// exchange is one HTTP request and its response: over our own connections, or by
+// net/http.
 type exchange struct {
 	c      *Client
 	ctx    context.Context
-	cancel context.CancelCauseFunc // ends ctx
-	detach func() bool             // makes ctx outlive the call
-	resp   *http.Response
+	status int
+	kind   string // media type of the response
+	body   io.Reader
 	events *eventReader // of a response that is a stream
+
+	own *http1.Response // nil by net/http
+
+	resp   *http.Response          // nil over our own connections
+	cancel context.CancelCauseFunc // ends ctx
+	detach func()                  // makes ctx outlive the call
 }
 
 // send starts an exchange; body is nil for methods without one. It ends with ctx,
 // with close or with finish.
 func (c *Client) send(ctx context.Context, method string, header http.Header, body []byte) (*exchange, error) {
+	if w := c.wire(); w != nil {
+		if x, err := c.sendWire(ctx, &http1.Request{Head: w.head(method, header), Body: body, Beside: true}); x != nil || err != nil {
+			return x, err
+		}
+	}
 	return c.sendTo(ctx, c.url, method, header, body)
 }
 
-// sendTo is send to a URL of the same origin.
+// sendTo is send to a URL of the same origin, by net/http.
 func (c *Client) sendTo(ctx context.Context, url, method string, header http.Header, body []byte) (*exchange, error) {
 	// finish reads on when the call, and with it ctx, is over.
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	x := &exchange{c: c, ctx: own, cancel: cancel}
-	x.detach = context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	left, closed := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) }), context.AfterFunc(c.ctx, func() { cancel(mcp.ErrClosed) })
+	x.detach = func() {
+		left()
+		closed()
+	}
 
 	var content io.Reader
 	if body != nil {
@@ -89,12 +101,38 @@ func (c *Client) sendTo(ctx context.Context, url, method string, header http.Hea
 		x.end(err)
 		return nil, err
 	}
-	if mediaType(x.resp.Header) == "text/event-stream" && x.resp.StatusCode < 300 {
-		x.events = newEventReader(x.resp.Body, c.maxBytes())
-	}
+	x.body = x.resp.Body
+	x.began(x.resp.StatusCode, x.resp.Header.Get("Content-Type"))
 	return x, nil
 }
 
+// began takes what the head of the response says.
+func (x *exchange) began(status int, contentType string) {
+	x.status, x.kind = status, mediaType(contentType)
+	if x.kind == "text/event-stream" && status < 300 {
+		x.events = newEventReader(x.body, x.c.maxBytes())
+	}
+}
+
+// header returns a header of the response, by its name in lower case.
+func (x *exchange) header(lower string) string {
+	if x.own != nil {
+		return string(x.own.Get(lower))
+	}
+	return x.resp.Header.Get(lower)
+}
+
+func (x *exchange) bareStatus() *StatusError {
+	e := &StatusError{Code: x.status, RetryAfter: retryAfter(x.header("retry-after"))}
+	if x.own != nil {
+		e.Authenticate = x.own.Values("www-authenticate")
+	} else {
+		e.Authenticate = x.resp.Header.Values("WWW-Authenticate")
+	}
+	return e
+}
+
+// end ends the context of an exchange by net/http.
 func (x *exchange) end(cause error) {
 	x.detach()
 	x.cancel(cause)
@@ -108,8 +146,12 @@ func postHeader() http.Header {
 	}
 }
 
-func mediaType(h http.Header) string {
-	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+func mediaType(contentType string) string {
+	switch contentType {
+	case "application/json", "text/event-stream":
+		return contentType
+	}
+	t, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		return ""
 	}
@@ -143,6 +185,10 @@ func (c *Client) transportError(ctx context.Context, err error) error {
 
 // close ends the exchange at once. On a stream this tells the server to stop.
 func (x *exchange) close(cause error) {
+	if x.own != nil {
+		_ = x.own.Close()
+		return
+	}
 	x.end(cause)
 	_ = x.resp.Body.Close()
 }
@@ -153,14 +199,20 @@ const drainTimeout = time.Second
 // finish ends the exchange after its answer. What is left of a stream, as a rule
 // only its end, is read elsewhere so that the connection can be used again.
 func (x *exchange) finish() {
-	if x.events == nil {
+	if x.events == nil || x.own != nil && x.own.AtEnd() {
 		x.close(nil)
 		return
 	}
-	x.detach()
+	stop := func() { x.cancel(nil) }
+	if x.own != nil {
+		x.own.Detach()
+		stop = x.own.Abort
+	} else {
+		x.detach()
+	}
 	x.c.running.Go(func() { // until the end of the body, the timer or Close
-		defer context.AfterFunc(x.c.ctx, func() { x.cancel(nil) })()
-		timer := time.AfterFunc(drainTimeout, func() { x.cancel(nil) })
+		defer context.AfterFunc(x.c.ctx, stop)()
+		timer := time.AfterFunc(drainTimeout, stop)
 		defer timer.Stop()
 		_, _ = io.CopyN(io.Discard, x.events.r, 4096)
 		x.close(nil)
@@ -209,7 +261,7 @@ func (x *exchange) bodyError(err error) error {
 	switch {
 	case x.ctx.Err() != nil:
 		return context.Cause(x.ctx)
-	case errors.Is(err, errEventTooLong):
+	case errors.Is(err, errEventTooLong), isMalformed(err):
 		return fmt.Errorf("%s: %w", x.c.origin, err)
 	}
 	return fmt.Errorf("%s: %w (%w)", x.c.origin, mcp.ErrClosed, err)
@@ -217,26 +269,32 @@ func (x *exchange) bodyError(err error) error {
 
 // single reads a response that is one message.
 func (x *exchange) single(id []byte) (jsonrpc.Message, error) {
-	status := x.resp.StatusCode
-	if kind := mediaType(x.resp.Header); kind != "application/json" {
+	status := x.status
+	if x.kind != "application/json" {
 		if status >= 300 {
-			return jsonrpc.Message{}, bareStatus(x.resp)
+			return jsonrpc.Message{}, x.bareStatus()
 		}
-		return jsonrpc.Message{}, fmt.Errorf("%s: the server answered a request with status %d and content type %.64q", x.c.origin, status, kind)
+		return jsonrpc.Message{}, fmt.Errorf("%s: the server answered a request with status %d and content type %.64q", x.c.origin, status, x.kind)
 	}
 	limit := x.c.maxBytes()
-	body, err := io.ReadAll(io.LimitReader(x.resp.Body, int64(limit)+1))
+	var body []byte
+	var err error
+	if x.own != nil {
+		body, err = x.own.ReadAll(limit)
+	} else {
+		body, err = io.ReadAll(io.LimitReader(x.body, int64(limit)+1))
+	}
 	if err != nil {
 		return jsonrpc.Message{}, x.bodyError(err)
 	}
 	msg, err := jsonrpc.Scan(body, x.c.opts.Limits) // also refuses what is over the limit
 	switch {
 	case status >= 300 && (err != nil || msg.Kind != jsonrpc.ErrorReply):
-		return jsonrpc.Message{}, bareStatus(x.resp)
+		return jsonrpc.Message{}, x.bareStatus()
 	case err != nil:
 		return jsonrpc.Message{}, fmt.Errorf("%s: answer of the server: %w", x.c.origin, err)
 	case status >= 300 && msg.ID != nil && !bytes.Equal(msg.ID, id):
-		return jsonrpc.Message{}, bareStatus(x.resp) // an error, but not ours to repeat
+		return jsonrpc.Message{}, x.bareStatus() // an error, but not ours to repeat
 	}
 	return msg, checkID(&msg, id)
 }

@@ -193,7 +193,7 @@ func hopToken(params, id []byte) (hop, caller []byte) {
 // exchange sends a request and waits for its result, on further streams if the
 // server lets the first one be resumed.
 func (s *clientSession) exchange(ctx context.Context, id []byte, method string, params []byte, other func(*jsonrpc.Message) error) ([]byte, error) {
-	x, err := s.c.send(ctx, http.MethodPost, s.header(postHeader()), jsonrpc.AppendRequest(nil, id, method, params))
+	x, err := s.c.sendCall(ctx, method, s.header(postHeader()), jsonrpc.AppendRequest(nil, id, method, params))
 	if err != nil {
 		return nil, err
 	}
@@ -212,18 +212,18 @@ func (s *clientSession) exchange(ctx context.Context, id []byte, method string, 
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx) // it may have ended while we waited to resume
 			}
-			return nil, s.refused(method, x.resp.StatusCode, err)
+			return nil, s.refused(method, x.status, err)
 		}
 		defer x.finish() // msg lives until then
 		if msg.Kind == jsonrpc.ErrorReply {
 			_, err := mcp.DecodeResponse(&msg)
-			return nil, s.refused(method, x.resp.StatusCode, err)
+			return nil, s.refused(method, x.status, err)
 		}
 		result := bytes.Clone(msg.Result)
 		if method == "initialize" {
 			version, _ := jsonrpc.Unquote(jsonrpc.Get(result, "protocolVersion"))
 			s.version = mcp.Version(version)
-			s.id = x.resp.Header.Get("Mcp-Session-Id")
+			s.id = x.header("mcp-session-id")
 		}
 		return result, nil
 	}
@@ -301,7 +301,7 @@ func (s *clientSession) get(ctx context.Context, lastID string) (*exchange, erro
 		return nil, err
 	}
 	if x.events == nil {
-		err := bareStatus(x.resp)
+		err := x.bareStatus()
 		x.close(err)
 		return nil, err
 	}
@@ -406,8 +406,8 @@ func (s *clientSession) post(ctx context.Context, body []byte) error {
 		return err
 	}
 	defer x.close(nil)
-	if status := x.resp.StatusCode; status >= 300 {
-		return s.gone(status, bareStatus(x.resp))
+	if status := x.status; status >= 300 {
+		return s.gone(status, x.bareStatus())
 	}
 	return nil
 }

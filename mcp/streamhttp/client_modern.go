@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/internal/http1"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
 
@@ -135,7 +136,7 @@ func (c *Client) handleModern(ctx context.Context, req *mcp.Request, sink mcp.Si
 	if req.Method == mcp.MethodListen {
 		return c.listenModern(ctx, req, sink)
 	}
-	ctx, cancel := c.bound(ctx)
+	ctx, cancel := c.boundCall(ctx)
 	defer cancel(nil)
 	generation := c.headers.generation()
 	res, _, err := c.roundTrip(ctx, req, sink)
@@ -152,19 +153,41 @@ func (c *Client) handleModern(ctx context.Context, req *mcp.Request, sink mcp.Si
 	return res, err
 }
 
-// modernHeader is the header of a request: what intermediaries may read of it.
-func (c *Client) modernHeader(req *mcp.Request) http.Header {
-	h := postHeader()
-	h.Set("MCP-Protocol-Version", string(mcp.LatestVersion))
-	h.Set("Mcp-Method", req.Method)
+// modernFields are the headers of a request beside those of every POST: what
+// intermediaries may read of it. Names are in canonical form.
+func (c *Client) modernFields(req *mcp.Request, set func(name, value string)) {
+	set(headerVersion, string(mcp.LatestVersion))
+	set(headerMethod, req.Method)
 	switch req.Method {
 	case mcp.MethodCallTool:
-		c.headers.get(req.Name).Each(req.Arguments, func(name, value string) { h[name] = []string{value} })
+		c.headers.get(req.Name).Each(req.Arguments, set)
 		fallthrough
 	case mcp.MethodGetPrompt, mcp.MethodReadResource, mcp.MethodGetTask, mcp.MethodUpdateTask, mcp.MethodCancelTask:
-		h.Set("Mcp-Name", mcp.EncodeHeaderValue(req.Name))
+		set(headerName, mcp.EncodeHeaderValue(req.Name))
 	}
-	return h
+}
+
+// post sends a request of the latest revision.
+func (c *Client) post(ctx context.Context, req *mcp.Request, body []byte) (*exchange, error) {
+	if w := c.wire(); w != nil {
+		head := append(make([]byte, 0, len(w.post)+256), w.post...)
+		ok := true
+		c.modernFields(req, func(name, value string) {
+			if ok {
+				head, ok = http1.AppendField(head, name, value)
+			}
+		})
+		if !ok {
+			return nil, errors.New("the request cannot be made: a parameter does not fit into a header")
+		}
+		call := http1.Request{Head: head, Body: body, Repeatable: repeatable(req.Method), Beside: req.Method == mcp.MethodListen}
+		if x, err := c.sendWire(ctx, &call); x != nil || err != nil {
+			return x, err
+		}
+	}
+	h := postHeader()
+	c.modernFields(req, func(name, value string) { h[name] = []string{value} })
+	return c.sendTo(ctx, c.url, http.MethodPost, h, body)
 }
 
 // roundTrip sends a request and waits for its result. status is that of the
@@ -176,11 +199,11 @@ func (c *Client) roundTrip(ctx context.Context, req *mcp.Request, sink mcp.Sink)
 		token = id
 	}
 	body := mcp.AppendRequest(make([]byte, 0, len(req.Params)+512), id, req, token)
-	x, err := c.send(ctx, http.MethodPost, c.modernHeader(req), body)
+	x, err := c.post(ctx, req, body)
 	if err != nil {
 		return mcp.Result{}, 0, err
 	}
-	status = x.resp.StatusCode
+	status = x.status
 	msg, err := x.reply(id, func(msg *jsonrpc.Message) error {
 		if msg.Kind != jsonrpc.Notification {
 			return nil // servers must not ask here, and who answered would not be heard
@@ -226,7 +249,7 @@ func (c *Client) listenModern(ctx context.Context, req *mcp.Request, sink mcp.Si
 	defer timer.Stop()
 
 	body := mcp.AppendRequest(nil, id, req, nil)
-	x, err := c.send(ctx, http.MethodPost, c.modernHeader(req), body)
+	x, err := c.post(ctx, req, body)
 	if err != nil {
 		cancel(err)
 		return mcp.Result{}, err

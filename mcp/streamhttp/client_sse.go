@@ -91,7 +91,7 @@ func (s *sseSession) open() error {
 		return err
 	}
 	if x.events == nil {
-		err := bareStatus(x.resp)
+		err := x.bareStatus()
 		x.close(err)
 		return err
 	}
@@ -361,8 +361,8 @@ func (s *sseSession) post(ctx context.Context, body []byte) error {
 		return err
 	}
 	defer x.close(nil)
-	if x.resp.StatusCode >= 300 {
-		return bareStatus(x.resp)
+	if x.status >= 300 {
+		return x.bareStatus()
 	}
 	return nil
 }
