@@ -67,6 +67,7 @@ type Limits struct {
 	SessionIdle time.Duration // after which a session ends
 	CallTimeout time.Duration // of a call, from accept to result
 	MaxCalls    int           // in flight at one time
+	Starts      int           // of commands at one time; zero for the default
 	Cache       ByteSize      // of results that are kept
 }
 

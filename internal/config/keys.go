@@ -111,6 +111,11 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.Limits.MaxCalls },
 	},
 	{
+		path: "limits.starts", restart: true, form: formCount, defNote: "twice the number of CPUs, at least 4", example: "4",
+		doc:   "Commands that may start at one time. The others wait for their turn, so that many children that died together do not come back together.",
+		field: func(t *target) any { return &t.config.Limits.Starts },
+	},
+	{
 		path: "limits.cache", restart: true, form: formSize, def: "16MiB", example: "16MiB",
 		doc:   "Memory for contents of resources that are kept for as long as their server says (ttlMs, cacheScope). 1B keeps none.",
 		field: func(t *target) any { return &t.config.Limits.Cache },

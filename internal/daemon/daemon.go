@@ -9,6 +9,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +75,7 @@ type Daemon struct {
 	sandbox   *sandbox.Sandbox
 	tree      *supervise.Tree // of the upstreams
 	resources []health.Component
+	starts    *upstream.Starts
 	started   time.Time
 	reloads   reloads
 
@@ -124,6 +127,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
+	d.starts = upstream.NewStarts(cmp.Or(cfg.Limits.Starts, max(4, 2*runtime.GOMAXPROCS(0))))
 	d.sandbox = sandbox.New(cfg.Data, &sandbox.Options{Logger: d.log})
 	cert, err := certificate(cfg)
 	if err != nil {
@@ -153,7 +157,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 func (d *Daemon) upstreamOptions() *upstream.Options {
 	return &upstream.Options{
 		Logger: d.log, ClientName: "fairlead", ClientVersion: d.opts.Version,
-		Sandbox: d.sandbox,
+		Sandbox: d.sandbox, Starts: d.starts,
 		OnEvent: func(st upstream.Status) { d.monitor.Wake(upstreamPrefix + st.Name) },
 	}
 }

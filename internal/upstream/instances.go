@@ -208,9 +208,7 @@ func (s *instances) find(w Whose) (*instance, error) {
 
 // dial opens the connection of an instance. It does not depend on the call that wanted it first.
 func (s *instances) dial(run context.Context, in *instance) {
-	ctx, cancel := context.WithTimeoutCause(run, s.u.spec.StartTimeout, errors.New("not ready within "+s.u.spec.StartTimeout.String()))
-	defer cancel()
-	conn, err := s.u.dial(ctx, in.whose)
+	conn, err := s.connect(run, in.whose)
 	if err == nil {
 		linkCtx, end := context.WithCancelCause(run)
 		in.link = &link{conn: conn, ctx: linkCtx, end: end, broken: make(chan error, 1)}
@@ -223,8 +221,6 @@ func (s *instances) dial(run context.Context, in *instance) {
 				}
 			})
 		}
-	} else if cause := context.Cause(ctx); cause != nil {
-		err = cause
 	}
 	in.err = err
 	s.mu.Lock()
@@ -240,6 +236,22 @@ func (s *instances) dial(run context.Context, in *instance) {
 	if gone {
 		s.end(in)
 	}
+}
+
+// connect dials when it is its turn.
+func (s *instances) connect(run context.Context, w Whose) (*Conn, error) {
+	started, err := s.u.startTurn(run)
+	if err != nil {
+		return nil, err
+	}
+	defer started()
+	ctx, cancel := context.WithTimeoutCause(run, s.u.spec.StartTimeout, errors.New("not ready within "+s.u.spec.StartTimeout.String()))
+	defer cancel()
+	conn, err := s.u.dial(ctx, w)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return nil, cause
+	}
+	return conn, err
 }
 
 // leave ends the use of an instance by a call.

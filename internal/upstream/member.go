@@ -89,6 +89,11 @@ func (m *member) attempt(run context.Context) error {
 	if err := m.sleep(run); err != nil {
 		return err
 	}
+	started, err := u.startTurn(run)
+	if err != nil {
+		return err
+	}
+	defer started()
 	ctx, cancel := context.WithCancelCause(run)
 	defer cancel(context.Canceled)
 
@@ -116,6 +121,7 @@ func (m *member) attempt(run context.Context) error {
 		return classify(err)
 	}
 	cancelStart()
+	started()
 
 	l := &link{conn: conn, ctx: ctx, end: cancel, broken: make(chan error, 1)}
 	defer m.disconnected(run)

@@ -151,6 +151,8 @@ type Options struct {
 	// Permit is asked directly before each start of the program, restarts included;
 	// an error means that it is not started. Nil permits it.
 	Permit func() error
+	// Starts bounds the programs that start at the same time. Nil means no bound.
+	Starts *Starts
 	// Sandbox starts the program. Nil starts it without any protection of the node.
 	Sandbox *sandbox.Sandbox
 	// Dial replaces the connection that Spec describes: for servers compiled in. It

@@ -173,6 +173,58 @@ func TestChildKilled(t *testing.T) {
 	}
 }
 
+// TestHungChild: a child that is stopped in its tracks costs its callers their time
+// limit and not more, even when its pipe is full.
+func TestHungChild(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := upstream.New("child", upstream.Spec{Command: exe, Env: append(os.Environ(), "CHILD=1"), StopTimeout: 100 * time.Millisecond}, nil)
+	stop := run(t, u)
+	if err := u.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pid := u.Status().PID
+	must(syscall.Kill(pid, syscall.SIGSTOP))
+	for { // until the last of its threads has stopped
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Skip("needs /proc to see that a process has stopped")
+		}
+		if _, rest, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(rest, "T") {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	big := fmt.Sprintf(`{"text":%q}`, strings.Repeat("x", 100_000)) // more than a pipe holds
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			args := `{"text":"x"}`
+			if i%2 == 0 {
+				args = big
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			// Without a limit of its own the call would never end, and neither would the test.
+			if _, err := u.Handle(ctx, callRequest("echo", args), mcp.Discard); class(err) != "timeout" {
+				t.Errorf("call of a hung child: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := u.Probe(ctx); err == nil {
+		t.Error("a hung child is said to be well")
+	}
+	stop()
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("hung child %d after stop: %v", pid, err)
+	}
+}
+
 func TestMissingCommand(t *testing.T) {
 	u := upstream.New("none", upstream.Spec{Command: "no-such-program-anywhere"}, nil)
 	run(t, u)
