@@ -51,16 +51,22 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	// A config was written for this node; a client's file names commands that were
 	// not, and that other programs may add to.
 	var approvals *approval.Store
+	foreign := cfg.Foreign()
 	if cmd.Config == "" && !demo {
-		if _, err := a.approve(cfg, file, cmd.Yes); err != nil {
+		foreign = cfg
+	}
+	if len(foreign.Upstreams) > 0 && !demo {
+		if _, err := a.approve(foreign, file, cmd.Yes); err != nil {
 			return err
 		}
+	}
+	if !demo { // also with nothing to ask about: another config may follow
 		if approvals, err = approval.Open(cfg.Data, nil); err != nil {
 			return failed("check the data directory, or name another with --data", "open the approvals: %w", err)
 		}
 	}
 	d, err := daemon.New(cfg, &daemon.Options{
-		Logger: a.logger(cfg.Log), Version: version(), Lookup: a.lookup, Approvals: approvals, Source: from,
+		Logger: a.logger(cfg.Log), Version: version(), Lookup: a.lookup, Approvals: approvals, ForeignOnly: cmd.Config != "", Source: from,
 		OnReady: func(at daemon.Addresses) { a.announce(at, demo) },
 	})
 	if err != nil {

@@ -95,21 +95,25 @@ type Upstream struct {
 	Era          Era
 	Tools        Tools
 	Labels       []string
-	URIs         string        // original or prefixed
-	MaxResult    ByteSize      // of a tool; zero for no bound
-	Timeout      time.Duration // of one call
-	Timeouts     []Timeout     // of some calls, in the order of the file
-	TimeoutMax   time.Duration // of a call with progress; zero where progress does not count
-	StartTimeout time.Duration // until the upstream has answered its first request
-	Instances    string        // who shares a connection: auto, shared, principal, session, or how many children share the work
-	Start        string        // eager or lazy; empty is eager
-	IdleStop     time.Duration // after which what nobody needs is stopped; zero is never
-	Concurrent   int           // calls that may run at one time; zero for the default
-	QueueLength  int           // calls that may wait; zero for the default
-	QueueWait    time.Duration // of a call; zero for the default
-	Critical     bool          // without it the node is not ready
-	Limits       ChildLimits   // of the command
-	Setuid       bool          // the command may gain privileges
+	ServerJSON   string                 // file that command or url came from; empty for none
+	ServerFrom   string                 // which part of it: npm, pypi, oci or remote; empty for the first that can be used
+	Inputs       map[string]secret.Text // what ServerJSON asks for
+	Foreign      string                 // file of somebody else that Command came from; empty for none
+	URIs         string                 // original or prefixed
+	MaxResult    ByteSize               // of a tool; zero for no bound
+	Timeout      time.Duration          // of one call
+	Timeouts     []Timeout              // of some calls, in the order of the file
+	TimeoutMax   time.Duration          // of a call with progress; zero where progress does not count
+	StartTimeout time.Duration          // until the upstream has answered its first request
+	Instances    string                 // who shares a connection: auto, shared, principal, session, or how many children share the work
+	Start        string                 // eager or lazy; empty is eager
+	IdleStop     time.Duration          // after which what nobody needs is stopped; zero is never
+	Concurrent   int                    // calls that may run at one time; zero for the default
+	QueueLength  int                    // calls that may wait; zero for the default
+	QueueWait    time.Duration          // of a call; zero for the default
+	Critical     bool                   // without it the node is not ready
+	Limits       ChildLimits            // of the command
+	Setuid       bool                   // the command may gain privileges
 }
 
 // Tools says which tools of an upstream are offered. In a pattern, * stands for

@@ -392,6 +392,18 @@ func (d *decoder) upstreams(k *key, path string, n *node) (out []Upstream) {
 		t := &target{upstream: &u}
 		d.defaults(upstreamKeys, t)
 		d.section(f.value, at, "", upstreamKeys, t)
+		before := len(d.errs)
+		switch {
+		case u.ServerJSON == "" && (u.ServerFrom != "" || len(u.Inputs) > 0):
+			d.add(f.place, at, "add server_json: FILE, or remove them", "server_from and inputs are for a server_json")
+		case u.ServerJSON != "" && (u.Command != "" || u.URL != ""):
+			d.add(f.place, at, "write one of them", "server_json beside command or url")
+		case u.ServerJSON != "":
+			d.serverJSON(at, &u)
+		}
+		if len(d.errs) > before {
+			continue // that there is neither command nor url follows from it
+		}
 		u.Command = absoluteCommand(u.Command, u.Dir, d.expand.dir)
 		out = append(out, u)
 	}

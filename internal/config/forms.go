@@ -41,6 +41,7 @@ var (
 	formTimeouts      = &form{name: "durations by method or tool", write: "NAME: duration, as in {resources/read: 10s}"}
 	formValues        = &form{name: "arguments and values", write: "ARGUMENT: value"}
 	formSizes         = &form{name: "patterns and sizes", write: "PATTERN: size, as in \"search_*\": 32KiB", check: checkGlob}
+	formInputs        = &form{name: "names and values", write: "NAME: value", check: checkThing}
 	formPicks         = &form{name: "list of choices", write: "a list of {from: UPSTREAM, names: [...]}"}
 	formResourcePicks = &form{name: "list of choices", write: "a list of {from: UPSTREAM, names: [...]}"}
 	formVirtual       = &form{name: "servers by name", write: "NAME: {tools: [{from: UPSTREAM}]}"}

@@ -21,17 +21,22 @@ func Sample() string {
 	b.WriteString("\n")
 	writeDoc(&b, "", &up)
 	b.WriteString("upstreams:\n  #files:\n")
-	var program, remote []key
+	var program, remote, registry []key
 	for _, k := range upstreamKeys {
-		if k.form == formURL || k.form == formHeaders {
+		switch {
+		case k.form == formURL || k.form == formHeaders:
 			remote = append(remote, k)
-		} else {
+		case k.path == "server_json" || k.path == "server_from" || k.path == "inputs":
+			registry = append(registry, k)
+		default:
 			program = append(program, k)
 		}
 	}
 	writeKeys(&b, "    ", "", program)
 	b.WriteString("\n  #remote:\n")
 	writeKeys(&b, "    ", "", remote)
+	b.WriteString("\n  #registry:\n")
+	writeKeys(&b, "    ", "", registry)
 	return b.String()
 }
 
@@ -251,6 +256,8 @@ func (k *key) schema() map[string]any {
 		return byName(`^[^\[\]{}\\ ]+$`, pattern("string", `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`))
 	case formValues:
 		return map[string]any{"type": []string{"object", "null"}}
+	case formInputs:
+		return byName("^.+$", map[string]any{"type": scalar[:3]})
 	case formSizes:
 		return byName("^[^\\s\\[\\]{}]+$", pattern([]string{"string", "integer"}, `^[0-9]+ *([KMG]i?B|B)?$`))
 	case formPicks, formResourcePicks:
@@ -277,7 +284,7 @@ func (k *key) schema() map[string]any {
 	case formUpstreams:
 		item := objectSchema(upstreamKeys)
 		item["type"] = "object"
-		item["oneOf"] = []any{map[string]any{"required": []string{"command"}}, map[string]any{"required": []string{"url"}}}
+		item["oneOf"] = []any{map[string]any{"required": []string{"command"}}, map[string]any{"required": []string{"url"}}, map[string]any{"required": []string{"server_json"}}}
 		return byName(upstreamName.String(), item)
 	}
 	return map[string]any{"type": scalar}

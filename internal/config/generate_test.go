@@ -46,7 +46,7 @@ func TestGenerated(t *testing.T) {
 }
 
 func TestSampleLoads(t *testing.T) {
-	env := environment(map[string]string{"HOME": "/home/u", "GITHUB_TOKEN": "t", "EXAMPLE_TOKEN": "t"})
+	env := environment(map[string]string{"HOME": "/home/u", "GITHUB_TOKEN": "t", "EXAMPLE_TOKEN": "t", "TENANT": "acme"})
 	got, err := config.Parse("fairlead.yaml", []byte(config.Sample()), env)
 	if err != nil {
 		t.Fatalf("Sample: %v", err)
@@ -61,12 +61,16 @@ func TestSampleLoads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	server := `{"remotes": [{"type": "streamable-http", "url": "https://{tenant}.example.com/mcp", "variables": {"tenant": {"isRequired": true}}}]}`
+	if err := os.WriteFile(filepath.Join(dir, "server.json"), []byte(server), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	whole = strings.ReplaceAll(whole, "/etc/fairlead/", dir+"/")
 	got, err = config.Parse("fairlead.yaml", []byte(whole), env)
 	if err != nil {
 		t.Fatalf("Sample, uncommented: %v\n%s", err, whole)
 	}
-	if len(got.Upstreams) != 2 || got.Upstreams[0].Env["GITHUB_TOKEN"].Reveal() != "t" || len(got.Auth.Tokens) != 1 || got.Log.Format == "" {
+	if len(got.Upstreams) != 3 || got.Upstreams[2].URL != "https://acme.example.com/mcp" || got.Upstreams[0].Env["GITHUB_TOKEN"].Reveal() != "t" || len(got.Auth.Tokens) != 1 || got.Log.Format == "" {
 		t.Errorf("Sample, uncommented: got %+v", got)
 	}
 }

@@ -3,6 +3,21 @@ package config
 // manyKeys are the keys of one entry of upstreams about being one of many.
 var manyKeys = []key{
 	{
+		path: "server_json", form: formFile, example: "/etc/fairlead/server.json",
+		doc:   "File of an MCP registry that says how the server is run (npm, pypi and oci packages) or reached (streamable-http), in place of command and url. Its command is shown and approved before it runs. args are added at its end; env and headers are put over its own. Nothing in it is expanded.",
+		field: func(t *target) any { return &t.upstream.ServerJSON },
+	},
+	{
+		path: "server_from", form: formWord, words: []string{"npm", "pypi", "oci", "remote"}, defNote: "the first that can be used", example: "remote",
+		doc:   "Which part of server_json to use.",
+		field: func(t *target) any { return &t.upstream.ServerFrom },
+	},
+	{
+		path: "inputs", form: formInputs, example: "{tenant: \"${TENANT}\"}",
+		doc:   "Values that server_json asks for: arguments and variables, by name. The values are never shown or logged, but for those of arguments.",
+		field: func(t *target) any { return &t.upstream.Inputs },
+	},
+	{
 		path: "uris", form: formWord, words: []string{"original", "prefixed"}, defNote: "original", example: "prefixed",
 		doc:   "How the URIs of its resources look beside those of other upstreams. original: as they are; of two upstreams with one URI the first has it. prefixed: with the name in front, as in files+file:///srv/a (and ui://files__page for pages of apps), in lists, templates, contents, links, embedded resources, completion and updates, but not inside of texts. At /mcp/NAME they are always original.",
 		field: func(t *target) any { return &t.upstream.URIs },

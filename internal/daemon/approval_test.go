@@ -76,3 +76,47 @@ func TestRestartAsksForApproval(t *testing.T) {
 		})
 	}
 }
+
+// A command that a server.json names runs only when it is approved; those of the config run as they stand.
+func TestForeignCommandIsApproved(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		foreign, approved bool
+		runs              bool
+	}{{"of the config", false, false, true}, {"of another file", true, false, false}, {"of another file, approved", true, true, true}} {
+		for _, store := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, store %v", tt.name, store), func(t *testing.T) {
+				cfg := settings(t)
+				if tt.foreign {
+					cfg.Upstreams[0].Foreign = "server.json"
+				}
+				opts := &daemon.Options{ForeignOnly: true}
+				if store {
+					approvals, err := approval.Open(cfg.Data, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					opts.Approvals = approvals
+					if tt.approved {
+						pending, err := approvals.Pending(cfg)
+						if err == nil {
+							err = approvals.Approve(pending...)
+						}
+						if err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				n := startWith(t, cfg, opts)
+				if tt.runs && (store || !tt.foreign) {
+					n.pid(t, 0)
+					return
+				}
+				eventually(t, "a refused start", func() bool {
+					st, err := n.admin.Status(t.Context())
+					return err == nil && strings.Contains(st.Upstreams[0].LastError, "not approved")
+				})
+			})
+		}
+	}
+}

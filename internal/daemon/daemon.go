@@ -42,6 +42,9 @@ type Options struct {
 	// Approvals are asked before each start of a child; what they do not hold is not
 	// run. Nil means that the config's commands run as they stand.
 	Approvals *approval.Store
+	// ForeignOnly asks Approvals only about commands that came from a file of somebody
+	// else (config.Upstream.Foreign). Without Approvals such a command is never run.
+	ForeignOnly bool
 	// ProbeEvery is the time between two probes of an upstream. Zero means 10 s.
 	ProbeEvery time.Duration
 	// ProbeTimeout bounds one probe. Zero means 5 s.
@@ -164,8 +167,11 @@ func (d *Daemon) upstreamOptions() *upstream.Options {
 
 // permit returns what decides whether the program of u may start.
 func (d *Daemon) permit(u *config.Upstream) func() error {
-	if d.opts.Approvals == nil {
+	switch {
+	case u.Foreign == "" && (d.opts.Approvals == nil || d.opts.ForeignOnly):
 		return nil
+	case d.opts.Approvals == nil:
+		return func() error { return fmt.Errorf("the command that %s names is not approved", u.Foreign) }
 	}
 	return func() error {
 		_, err := d.opts.Approvals.Allow(u)

@@ -72,7 +72,7 @@ func (d *Daemon) blueprints(cfg *config.Config) []*blueprint {
 
 // shape is the lineup as the gateway shows it.
 func (l *lineup) shape() gateway.Shape {
-	return gateway.Shape{Upstreams: l.upstreams(), Virtual: virtual(l.cfg)}
+	return gateway.Shape{Upstreams: l.upstreams(), Virtual: virtual(l.cfg), ToolSearch: l.cfg.ToolSearch}
 }
 
 // changed counts what an apply has done, by name.

@@ -152,6 +152,9 @@ func (d *Daemon) approved(cfg *config.Config) error {
 	if d.opts.Approvals == nil {
 		return nil
 	}
+	if d.opts.ForeignOnly {
+		cfg = cfg.Foreign()
+	}
 	pending, err := d.opts.Approvals.Pending(cfg)
 	if err != nil {
 		return config.Errors{{File: d.opts.Source.Path, What: err.Error(), Hint: "install the program, or write its full path"}}
