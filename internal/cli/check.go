@@ -136,10 +136,13 @@ func commandsExist(cfg *config.Config) error {
 }
 
 type configCmd struct {
-	Init   configInitCmd   `cmd:"" help:"Write a commented config."`
-	Show   configShowCmd   `cmd:"" help:"Show a config with every default filled in; secrets are not shown."`
-	Schema configSchemaCmd `cmd:"" help:"Print the JSON schema of the config, for editors."`
-	Reload configReloadCmd `cmd:"" help:"Have the running node read its config again."`
+	Init     configInitCmd     `cmd:"" help:"Write a commented config."`
+	Show     configShowCmd     `cmd:"" help:"Show a config with every default filled in; secrets are not shown."`
+	Schema   configSchemaCmd   `cmd:"" help:"Print the JSON schema of the config, for editors."`
+	Reload   configReloadCmd   `cmd:"" help:"Have the running node read its config again."`
+	History  configHistoryCmd  `cmd:"" help:"List what the running node has served."`
+	Diff     configDiffCmd     `cmd:"" help:"Show what is different between two of these, or the file."`
+	Rollback configRollbackCmd `cmd:"" help:"Have the running node serve an earlier config again."`
 }
 
 type configInitCmd struct {

@@ -44,9 +44,16 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	demo := file == ""
+	var back uint64
+	if !demo {
+		if cfg, text, back, err = cmd.rolledBack(a, cfg, file, text); err != nil {
+			return err
+		}
+	}
 	var from *daemon.Source
 	if !demo {
 		from = cmd.source(a, file, text)
+		from.RolledBack = back
 	}
 	// A config was written for this node; a client's file names commands that were
 	// not, and that other programs may add to.
@@ -109,6 +116,24 @@ func (cmd *serveCmd) load(a *app) (cfg *config.Config, file string, text []byte,
 		Timeout: cfg.Limits.CallTimeout,
 	}}
 	return cfg, "", nil, nil
+}
+
+// rolledBack returns the config and the text of the generation that an operator has
+// gone back to, if the file still is the one that they went back from.
+func (cmd *serveCmd) rolledBack(a *app, cfg *config.Config, file string, text []byte) (*config.Config, []byte, uint64, error) {
+	older, to, err := daemon.RolledBack(cfg.Data, text)
+	if err != nil || older == nil {
+		return cfg, text, 0, err
+	}
+	fmt.Fprintln(a.stderr, printable(fmt.Sprintf(`note: %s is not served: it was rolled back to generation %d; change it, or run "fairlead config reload", to serve it`, file, to)))
+	cfg, notes, err := cmd.source(a, file, older).Parse(older)
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("generation %d: %w", to, err)
+	}
+	for _, n := range notes {
+		fmt.Fprintln(a.stderr, printable("note: "+n.Error()))
+	}
+	return cfg, older, to, nil
 }
 
 // source is how the node reads its file again: with the flags over it, as at its start.

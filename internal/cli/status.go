@@ -51,6 +51,9 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 	fmt.Fprintf(a.stdout, "endpoint  %s\nadmin     %s\ncalls     %d running\n", st.Endpoint, st.Admin, st.Calls)
 	if c := st.Config; c != nil {
 		fmt.Fprintf(a.stdout, "config    %s, since %s by %s\n", printable(c.File), time.Since(c.Loaded).Round(time.Second), printable(c.By))
+		if c.RolledBack != 0 {
+			fmt.Fprintf(a.stdout, "          rolled back to generation %d; the file does not count until it changes, or a reload\n", c.RolledBack)
+		}
 		for _, name := range c.Changing {
 			fmt.Fprintf(a.stdout, "          %s is being replaced\n", name)
 		}

@@ -4,7 +4,7 @@ package cli
 type commands struct {
 	Serve      serveCmd      `cmd:"" group:"Node" help:"Run a node; without a config, with a demo server behind it."`
 	Check      checkCmd      `cmd:"" group:"Node" help:"Check a config: its keys, values and commands."`
-	Config     configCmd     `cmd:"" group:"Node" help:"Write, show, describe or reload a config."`
+	Config     configCmd     `cmd:"" group:"Node" help:"Write, show, reload or roll back a config."`
 	Status     statusCmd     `cmd:"" group:"Node" help:"Show the running node and its upstreams."`
 	Upstream   upstreamCmd   `cmd:"" group:"Node" help:"Restart or drain an upstream, or open and close its breaker."`
 	Explain    explainCmd    `cmd:"" group:"Node" help:"Show what was decided about a call, and why."`

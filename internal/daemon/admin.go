@@ -100,6 +100,9 @@ func (d *Daemon) guardAdmin(next http.Handler, addr net.Addr) http.Handler {
 			http.Error(w, "Forbidden: not for web pages", http.StatusForbidden)
 		case local && !loopbackHost(r.Host):
 			http.Error(w, "Forbidden: unknown Host", http.StatusForbidden)
+		case strings.HasPrefix(r.URL.Path, adminapi.PathConfig) && !d.auth.needed():
+			// Texts of a config may hold secrets, and every user of the machine can come here.
+			http.Error(w, "Forbidden: use the admin socket, or set auth.tokens", http.StatusForbidden)
 		case strings.HasPrefix(r.URL.Path, "/admin/"):
 			if _, err := d.auth.authenticate(r); err != nil {
 				w.Header().Set("WWW-Authenticate", "Bearer")

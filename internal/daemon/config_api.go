@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/fairlead-mcp/fairlead/internal/adminapi"
 	"github.com/fairlead-mcp/fairlead/internal/config"
@@ -14,6 +15,40 @@ func (d *Daemon) configRoutes(mux *http.ServeMux) {
 		change, err := d.Reload(d.who(r, "reload"))
 		answerChange(w, change, err)
 	})
+	mux.HandleFunc("POST "+adminapi.PathConfig+"/rollback", func(w http.ResponseWriter, r *http.Request) {
+		to, ok := number(w, r.URL.Query().Get("to"))
+		if !ok {
+			return
+		}
+		change, err := d.Rollback(to, d.who(r, "rollback"))
+		answerChange(w, change, err)
+	})
+	mux.HandleFunc("GET "+adminapi.PathConfig+"/generations", func(w http.ResponseWriter, _ *http.Request) {
+		list, err := d.generations()
+		answerChange(w, list, err)
+	})
+	mux.HandleFunc("GET "+adminapi.PathConfig+"/generations/{n}", func(w http.ResponseWriter, r *http.Request) {
+		if n, ok := number(w, r.PathValue("n")); ok {
+			g, err := d.generation(n)
+			answerChange(w, g, err)
+		}
+	})
+	mux.HandleFunc("GET "+adminapi.PathConfig+"/file", func(w http.ResponseWriter, _ *http.Request) {
+		if d.opts.Source == nil {
+			answerChange(w, nil, ErrNoSource)
+			return
+		}
+		text, err := d.opts.Source.Read()
+		answerChange(w, &adminapi.Generation{Hash: hashOf(text), File: d.opts.Source.Path, Text: string(text)}, err)
+	})
+}
+
+func number(w http.ResponseWriter, s string) (uint64, bool) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		http.Error(w, "not the number of a generation", http.StatusBadRequest)
+	}
+	return n, err == nil
 }
 
 // who says in a few words who wants something by the API.

@@ -27,6 +27,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/internal/gateway"
 	"github.com/fairlead-mcp/fairlead/internal/health"
 	"github.com/fairlead-mcp/fairlead/internal/sandbox"
+	"github.com/fairlead-mcp/fairlead/internal/state"
 	"github.com/fairlead-mcp/fairlead/internal/supervise"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 )
@@ -82,7 +83,8 @@ type Daemon struct {
 	started   time.Time
 	reloads   reloads
 
-	startedWith string // fingerprint of the files; empty without a Source
+	state       *state.Store // nil without a Source
+	startedWith string       // fingerprint of the files; empty without a Source
 
 	changing sync.Mutex         // held while the lineup changes
 	pending  map[string]*member // upstream's name -> what is being started to replace it
@@ -226,6 +228,9 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	broken := make(chan error, 3) // one for each server
 	admin, err := d.openAdmin(ctx, down, broken)
 	if err != nil {
+		return err
+	}
+	if err := d.openState(down); err != nil {
 		return err
 	}
 	ln, err := listen(ctx, "listen", "tcp", d.cfg.Listen)

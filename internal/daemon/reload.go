@@ -20,6 +20,8 @@ type Source struct {
 	Path string
 	// Text is what the config of the start was parsed from.
 	Text []byte
+	// RolledBack is the generation whose text that is, if it is not the file's; see [RolledBack].
+	RolledBack uint64
 	// Read returns the file as it stands.
 	Read func() ([]byte, error)
 	// Parse makes a config of a file's text, with the flags of the command line over
@@ -32,11 +34,29 @@ var ErrNoSource = errors.New("this node was started without a config file")
 
 // reloads is what the node knows about the changes of its config.
 type reloads struct {
-	mu      sync.Mutex
-	loaded  time.Time // when the config that is served was taken over
-	by      string
-	hash    string
-	failure *reloadFailure // of the last change; nil if it went well
+	mu sync.Mutex
+	served
+}
+
+type served struct {
+	loaded     time.Time // when the config that is served was taken over
+	by         string
+	hash       string
+	generation uint64         // 0 if none is kept
+	rolledBack uint64         // the generation that is served in place of the file; 0 for the file
+	failure    *reloadFailure // of the last change; nil if it went well
+}
+
+func (r *reloads) get() served {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.served
+}
+
+func (r *reloads) set(edit func(*served)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	edit(&r.served)
 }
 
 type reloadFailure struct {
@@ -49,12 +69,11 @@ const configComponent = "config"
 
 // check is how the component is: a config that was refused is to be looked at.
 func (r *reloads) check(context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failure == nil {
+	f := r.get().failure
+	if f == nil {
 		return nil
 	}
-	return health.Warn(fmt.Errorf("the change by %s was refused, the node goes on with what it had: %w", r.failure.by, r.failure.err))
+	return health.Warn(fmt.Errorf("the change by %s was refused, the node goes on with what it had: %w", f.by, f.err))
 }
 
 // Reload reads the config again and serves what it says. by says who wants it. A
@@ -64,39 +83,63 @@ func (d *Daemon) Reload(by string) (*adminapi.ConfigChange, error) {
 	if d.opts.Source == nil {
 		return nil, ErrNoSource
 	}
-	return d.change(by, d.opts.Source.Read)
+	text, err := d.opts.Source.Read()
+	if err != nil {
+		return nil, d.refuse(by, err)
+	}
+	return d.change(by, text, &rollback{})
 }
 
-// change serves the config that read returns.
-func (d *Daemon) change(by string, read func() ([]byte, error)) (*adminapi.ConfigChange, error) {
+// reloadChanged is Reload by the watch: what it has seen may be another certificate,
+// which is no reason to end a rollback.
+func (d *Daemon) reloadChanged() {
+	const by = "watch"
+	if s := d.reloads.get(); s.rolledBack != 0 && d.state != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+		defer cancel()
+		back, _, err := rolledBack(ctx, d.state)
+		file, readErr := d.opts.Source.Read()
+		if err == nil && readErr == nil && back != nil && back.File == hashOf(file) {
+			if g, err := generationOf(ctx, d.state, s.generation); err == nil {
+				_, _ = d.change(by, []byte(g.Text), nil) // it is in the log and in the status
+				return
+			}
+		}
+	}
+	_, _ = d.Reload(by) // it is in the log and in the status
+}
+
+// refuse remembers why a change was refused; nil that it was not.
+func (d *Daemon) refuse(by string, err error) error {
+	d.reloads.set(func(s *served) {
+		if s.failure = nil; err != nil {
+			s.failure = &reloadFailure{time.Now(), by, err}
+		}
+	})
+	d.monitor.Wake(configComponent)
+	if err != nil {
+		d.log.Error("config refused, nothing changed", "component", configComponent, "by", by, "err", err)
+	}
+	return err
+}
+
+// change serves a text; back says whether that is a rollback.
+func (d *Daemon) change(by string, text []byte, back *rollback) (*adminapi.ConfigChange, error) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	if d.draining.Load() || d.life == nil || d.settled {
 		return nil, errors.New("the node is starting or stopping")
 	}
-	log := d.log.With("component", configComponent, "by", by)
-	text, err := read()
-	var out *adminapi.ConfigChange
-	if err == nil {
-		out, err = d.take(text, by)
-	}
-	r := &d.reloads
-	r.mu.Lock()
-	if r.failure = nil; err != nil {
-		r.failure = &reloadFailure{time.Now(), by, err}
-	}
-	r.mu.Unlock()
-	d.monitor.Wake(configComponent)
-	if err != nil {
-		log.Error("config refused, nothing changed", "err", err)
+	out, err := d.take(text, by, back)
+	if d.refuse(by, err) != nil {
 		return nil, err
 	}
-	log.Info("config taken over", "added", out.Added, "changed", out.Changed, "removed", out.Removed)
+	d.log.Info("config taken over", "component", configComponent, "by", by, "generation", out.Generation, "added", out.Added, "changed", out.Changed, "removed", out.Removed)
 	return out, nil
 }
 
 // take checks a config, makes all of it that can fail, and only then serves it.
-func (d *Daemon) take(text []byte, by string) (*adminapi.ConfigChange, error) {
+func (d *Daemon) take(text []byte, by string, back *rollback) (*adminapi.ConfigChange, error) {
 	src := d.opts.Source
 	cfg, notes, err := src.Parse(text)
 	if err == nil {
@@ -116,14 +159,15 @@ func (d *Daemon) take(text []byte, by string) (*adminapi.ConfigChange, error) {
 		return nil, err
 	}
 
+	if err := d.remember(text, by, back); err != nil {
+		return nil, fmt.Errorf("keep the config: %w", err)
+	}
+
 	d.cert.Store(cert)
 	d.auth.set(cfg.Auth.Tokens)
 	sum := d.apply(cfg)
-	r := &d.reloads
-	r.mu.Lock()
-	r.loaded, r.by, r.hash = time.Now(), by, hashOf(text)
-	r.mu.Unlock()
-	out := &adminapi.ConfigChange{Added: nonNil(sum.added), Changed: nonNil(sum.changed), Removed: nonNil(sum.removed), Same: sum.same, Notes: findings(notes)}
+	d.reloads.set(func(s *served) { s.loaded, s.by, s.hash = time.Now(), by, hashOf(text) })
+	out := &adminapi.ConfigChange{Generation: d.reloads.get().generation, Added: nonNil(sum.added), Changed: nonNil(sum.changed), Removed: nonNil(sum.removed), Same: sum.same, Notes: findings(notes)}
 	return out, nil
 }
 
@@ -199,10 +243,8 @@ func (d *Daemon) configStatus() *adminapi.Config {
 		changing = append(changing, name)
 	}
 	d.changing.Unlock()
-	r := &d.reloads
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := &adminapi.Config{File: d.opts.Source.Path, Watched: d.now.Load().cfg.Watch, Loaded: r.loaded, By: r.by, Hash: r.hash, Changing: changing}
+	r := d.reloads.get()
+	c := &adminapi.Config{File: d.opts.Source.Path, Watched: d.now.Load().cfg.Watch, Loaded: r.loaded, By: r.by, Hash: r.hash, Generation: r.generation, RolledBack: r.rolledBack, Changing: changing}
 	if f := r.failure; f != nil {
 		c.Refused = &adminapi.Refusal{At: f.at, By: f.by, Findings: findingsOf(f.err)}
 	}

@@ -144,7 +144,7 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 	}
 
 	change := n.reload(n.text(quietly+"\nvirtual: {v: {tools: [{from: two}]}}", "four", "one", "two=changed"))
-	want := &adminapi.ConfigChange{Added: []string{"four"}, Changed: []string{"two"}, Removed: []string{"three"}, Same: 1, Notes: []adminapi.Finding{}}
+	want := &adminapi.ConfigChange{Generation: 2, Added: []string{"four"}, Changed: []string{"two"}, Removed: []string{"three"}, Same: 1, Notes: []adminapi.Finding{}}
 	if diff := cmp.Diff(want, change); diff != "" {
 		t.Errorf("change (-want +got):\n%s", diff)
 	}

@@ -20,6 +20,9 @@ type auth struct{ tokens atomic.Pointer[tokens] }
 
 func (a *auth) set(list []config.Token) { a.tokens.Store((*tokens)(&list)) }
 
+// needed reports whether callers need a token.
+func (a *auth) needed() bool { return len(*a.tokens.Load()) > 0 }
+
 // authenticate tells who makes a request. Without tokens everybody may, as nobody.
 func (a *auth) authenticate(r *http.Request) (mcp.Principal, error) {
 	if ts := *a.tokens.Load(); len(ts) > 0 {

@@ -114,7 +114,7 @@ func (w *fileWatch) look() {
 	if !w.d.now.Load().cfg.Watch {
 		return
 	}
-	_, _ = w.d.Reload("watch") // it is in the log and in the status
+	w.d.reloadChanged()
 }
 
 // files are those whose content makes the config.
