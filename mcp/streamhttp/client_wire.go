@@ -106,16 +106,42 @@ func (c *Client) sendWire(ctx context.Context, req *http1.Request) (*exchange, e
 	case err != nil:
 		return nil, c.transportError(ctx, err)
 	}
-	switch res.Status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		// The request was not carried out. Whether to follow is net/http's business and sameOrigin's.
+	if to := string(res.Get("location")); to != "" && redirects(res.Status) {
 		_ = res.Close()
-		c.notOwn.Store(true)
+		if err := c.mayFollow(to, res.Status, req.Body != nil); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.origin, err)
+		}
+		c.notOwn.Store(true) // the request was not carried out; net/http follows
 		return nil, nil
 	}
 	x := &exchange{c: c, ctx: ctx, own: res, body: res}
 	x.began(res.Status, contentType(res.Get("content-type")))
 	return x, nil
+}
+
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// mayFollow is sameOrigin for a redirect that has come over our own connections.
+func (c *Client) mayFollow(location string, status int, post bool) error {
+	from, err := url.Parse(c.url)
+	if err != nil {
+		return err
+	}
+	to, err := from.Parse(location)
+	if err != nil {
+		return errors.New("the server redirects to what is no URL")
+	}
+	method := http.MethodPost
+	if post && status != http.StatusTemporaryRedirect && status != http.StatusPermanentRedirect {
+		method = http.MethodGet // as net/http would
+	}
+	return sameOrigin(&http.Request{URL: to, Method: method}, []*http.Request{{URL: from, Method: http.MethodPost}})
 }
 
 // contentType is a Content-Type; the usual ones cost no allocation.

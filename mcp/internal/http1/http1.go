@@ -208,6 +208,9 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 		shake, done := context.WithTimeout(ctx, tlsTimeout)
 		err := secure.HandshakeContext(shake)
 		done()
+		if bad, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(bad.RecordHeader[:]) == "HTTP/" {
+			err = errors.New("http1: server gave HTTP response to HTTPS client")
+		}
 		if err == nil && secure.ConnectionState().NegotiatedProtocol == "h2" {
 			err = ErrHTTP2
 		}
