@@ -65,12 +65,11 @@ func loadHTTP(s *server, conns, calls int, isModern bool) ([]time.Duration, erro
 }
 
 func loadConn(addr string, request []byte, left *atomic.Int64) (lat []time.Duration, err error) {
-	c, err := net.Dial("tcp", addr)
+	c, r, err := dialLoad(addr)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	r := bufio.NewReaderSize(c, 16<<10)
 	for left.Add(-1) >= 0 {
 		t := time.Now()
 		if _, err := c.Write(request); err != nil {
@@ -86,6 +85,14 @@ func loadConn(addr string, request []byte, left *atomic.Int64) (lat []time.Durat
 		}
 	}
 	return lat, nil
+}
+
+func dialLoad(addr string) (net.Conn, *bufio.Reader, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, bufio.NewReaderSize(c, 16<<10), nil
 }
 
 // readResponse reads one HTTP/1.1 response, with a length or in chunks.

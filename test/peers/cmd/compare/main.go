@@ -1,7 +1,7 @@
 // Command compare runs the same tool server on several SDKs, one after the other
 // and in turns, under the same raw load, and prints a table of ratios.
 //
-//	go run ./cmd/compare [-out FILE] [-calls N] [-rounds N] [-kinds bare,fairlead,mcpgo,gosdk,typescript] [-streams N] [-only-streams]
+//	go run ./cmd/compare [-out FILE] [-calls N] [-rounds N] [-kinds bare,fairlead,mcpgo,gosdk,typescript] [-streams N] [-only-streams] [-only-node]
 //
 // The kind typescript needs the npm peers (make peers); it has no count of
 // allocations.
@@ -30,7 +30,9 @@ type options struct {
 	kinds         []string
 	streams       int // idle streams to open
 	onlyStreams   bool
-	bin           string
+	onlyNode      bool
+	bin           string // the servers
+	node          string // the daemon
 }
 
 func main() {
@@ -40,8 +42,9 @@ func main() {
 	kinds := flag.String("kinds", "bare,fairlead,mcpgo,gosdk,typescript", "servers to compare")
 	streams := flag.Int("streams", 15000, "idle streams to open; each takes a file descriptor here and one there")
 	only := flag.Bool("only-streams", false, "measure the idle streams only, and print the section")
+	onlyNode := flag.Bool("only-node", false, "measure calls through a node only, and print the section")
 	flag.Parse()
-	o := options{calls: *calls, rounds: *rounds, kinds: strings.Split(*kinds, ","), streams: *streams, onlyStreams: *only}
+	o := options{onlyNode: *onlyNode, calls: *calls, rounds: *rounds, kinds: strings.Split(*kinds, ","), streams: *streams, onlyStreams: *only}
 	if err := run(*out, o); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
@@ -58,14 +61,25 @@ func run(out string, o options) error {
 	if b, err := exec.Command("go", "build", "-o", o.bin, "./cmd/server").CombinedOutput(); err != nil {
 		return fmt.Errorf("build server: %w\n%s", err, b)
 	}
+	o.node = filepath.Join(dir, "fairlead")
+	build := exec.Command("go", "build", "-o", o.node, "./cmd/fairlead")
+	build.Dir = "../.."
+	if b, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the daemon: %w\n%s", err, b)
+	}
 	// The load shares no core with the servers.
 	if b, err := exec.Command("taskset", "-pc", "1", fmt.Sprint(os.Getpid())).CombinedOutput(); err != nil {
 		return fmt.Errorf("pin the load to core 1: %w\n%s", err, b)
 	}
 	runtime.GOMAXPROCS(1)
 
-	if o.onlyStreams {
-		section, err := idleStreams(o, o.streams)
+	if o.onlyStreams || o.onlyNode {
+		section, err := "", error(nil)
+		if o.onlyNode {
+			section, err = throughNode(o)
+		} else {
+			section, err = idleStreams(o, o.streams)
+		}
 		if err == nil {
 			fmt.Printf("%s\nMeasured on %s (%s).\n", section, time.Now().UTC().Format("2006-01-02"), runtime.Version())
 		}
@@ -93,6 +107,11 @@ func run(out string, o options) error {
 		return fmt.Errorf("idle streams: %w", err)
 	}
 	b.WriteString(streams)
+	node, err := throughNode(o)
+	if err != nil {
+		return fmt.Errorf("through a node: %w", err)
+	}
+	b.WriteString(node)
 	if out == "" {
 		_, err = os.Stdout.WriteString(b.String())
 		return err

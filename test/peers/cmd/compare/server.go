@@ -16,6 +16,7 @@ import (
 type server struct {
 	cmd    *exec.Cmd
 	addr   string // HTTP only
+	dir    string // of a node; removed with it
 	stdin  io.WriteCloser
 	stdout *bufio.Reader
 	lines  chan string // standard error, line by line
@@ -122,4 +123,7 @@ func (s *server) stop() {
 	_ = s.stdin.Close()
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
 }

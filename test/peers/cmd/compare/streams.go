@@ -74,6 +74,11 @@ func (s *server) resident() (int, error) {
 	if err := s.free(); err != nil {
 		return 0, err
 	}
+	return s.rss()
+}
+
+// rss is the resident memory of the process in bytes.
+func (s *server) rss() (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return 0, err

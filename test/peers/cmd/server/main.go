@@ -1,7 +1,7 @@
 // Command server is one tool server, written on each SDK: echo {text} -> {text}
 // and add {a, b} -> {sum}. The comparison and the interoperability tests run it.
 //
-//	server -kind bare|gosdk|mcpgo|fairlead [-addr HOST:PORT]
+//	server -kind bare|gosdk|mcpgo|fairlead|proxy [-addr HOST:PORT]
 //
 // With -addr it serves HTTP at /mcp, without it stdio. SIGUSR1 prints one line of
 // memory statistics to standard error, SIGUSR2 gives unused memory back to the kernel.
@@ -32,10 +32,11 @@ var peers = map[string]peer{
 	"gosdk":    {goSDKHandler, goSDKStdio},
 	"mcpgo":    {mcpGoHandler, mcpGoStdio},
 	"fairlead": {fairleadHandler, fairleadStdio},
+	"proxy":    {proxyHandler, proxyStdio},
 }
 
 func main() {
-	kind := flag.String("kind", "fairlead", "bare, gosdk, mcpgo or fairlead")
+	kind := flag.String("kind", "fairlead", "bare, gosdk, mcpgo, fairlead or proxy")
 	addr := flag.String("addr", "", "serve HTTP here; empty means stdio")
 	flag.Parse()
 	p, ok := peers[*kind]
