@@ -67,6 +67,8 @@ type Status struct {
 	Calls     int        `json:"calls"`    // running now
 	Hidden    []string   `json:"hidden"`   // names and URIs that lost a collision, and why
 	Upstreams []Upstream `json:"upstreams"`
+	// Shed is what the node has left undone for want of room, and how often.
+	Shed map[string]uint64 `json:"shed"`
 	// Components are what is watched, upstreams included.
 	Components []Component `json:"components"`
 	Config     *Config     `json:"config,omitzero"` // nil for a node without a file

@@ -79,6 +79,13 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 	}
+	for _, work := range slices.Sorted(maps.Keys(st.Shed)) {
+		if n := st.Shed[work]; n > 0 {
+			if err := a.asText(fmt.Sprintf("shed: %s, %d times", work, n)); err != nil {
+				return err
+			}
+		}
+	}
 	for _, c := range st.Components {
 		if c.State == "unhealthy" || c.State == "degraded" {
 			if err := a.asText(c.Name + " is " + c.State + ": " + c.Reason); err != nil {

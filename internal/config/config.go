@@ -108,6 +108,7 @@ type Upstream struct {
 	Instances    string                 // who shares a connection: auto, shared, principal, session, or how many children share the work
 	Start        string                 // eager or lazy; empty is eager
 	IdleStop     time.Duration          // after which what nobody needs is stopped; zero is never
+	Priority     string                 // low, normal or high; empty is normal
 	Concurrent   int                    // calls that may run at one time; zero for the default
 	QueueLength  int                    // calls that may wait; zero for the default
 	QueueWait    time.Duration          // of a call; zero for the default

@@ -37,6 +37,11 @@ var guardKeys = []key{
 		field: func(t *target) any { return &t.upstream.TimeoutMax },
 	},
 	{
+		path: "priority", form: formWord, words: []string{"low", "normal", "high"}, defNote: "normal", example: "low",
+		doc:   "Whose calls are refused first when the node has little room left: low from 90 % of limits.max_calls or of the memory (GOMEMLIMIT) on, normal from 97 %, high only when it is full. Before calls, new subscriptions (80 %), log messages (85 %) and waits of lists (90 %) go.",
+		field: func(t *target) any { return &t.upstream.Priority },
+	},
+	{
 		path: "max_concurrent", form: formCount, defNote: "256", example: "16",
 		doc:   "Calls that may run at one time. Further ones wait in the queue. For a url it is also how many connections are kept.",
 		field: func(t *target) any { return &t.upstream.Concurrent },

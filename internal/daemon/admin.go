@@ -132,10 +132,13 @@ func (d *Daemon) status() *adminapi.Status {
 	st := &adminapi.Status{
 		Version: d.opts.Version, PID: os.Getpid(), Started: d.started,
 		Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()),
-		Health: string(d.monitor.Verdict()), Hidden: []string{}, Upstreams: []adminapi.Upstream{}, Components: d.components(true),
+		Health: string(d.monitor.Verdict()), Shed: map[string]uint64{}, Hidden: []string{}, Upstreams: []adminapi.Upstream{}, Components: d.components(true),
 	}
 	if where := d.where.Load(); where != nil {
 		st.Endpoint, st.Admin = where.Endpoint, where.Admin
+	}
+	for work, n := range d.gateway.Shed() {
+		st.Shed[work.String()] = n
 	}
 	for _, h := range d.gateway.Hidden() {
 		where := ""

@@ -23,7 +23,7 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 		MaxResult:  int(u.MaxResult), MaxResults: map[string]int{},
 		CallTimeout: u.Timeout, MaxTimeout: u.TimeoutMax, StartTimeout: u.StartTimeout,
 		MaxConcurrent: u.Concurrent, Queue: u.QueueLength, QueueWait: u.QueueWait,
-		Instances: upstream.Instances(u.Instances), Lazy: u.Start == "lazy", IdleStop: u.IdleStop,
+		Instances: upstream.Instances(u.Instances), Priority: upstream.Priority(u.Priority), Lazy: u.Start == "lazy", IdleStop: u.IdleStop,
 	}
 	if n, err := strconv.Atoi(u.Instances); err == nil {
 		s.Instances, s.Size = upstream.InstancesShared, n

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/fairlead-mcp/fairlead/internal/limit"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -52,6 +53,11 @@ func (c *call) mayRetry(ctx context.Context, err error) bool {
 
 // Notify passes a notification on and remembers that the caller has seen something.
 func (c *call) Notify(n *mcp.Notification) error {
+	if n.Method == mcp.NotificationMessage {
+		if _, shed := c.scope.g.shed(limit.LogMessages); shed {
+			return nil
+		}
+	}
 	c.told.Store(true)
 	if c.progressed != nil && n.Method == mcp.NotificationProgress {
 		c.progressed()

@@ -29,6 +29,9 @@ type Options struct {
 	ListWait time.Duration
 	// Coalesce is how long list changes are collected before they are passed on. Zero means 250 ms.
 	Coalesce time.Duration
+	// Memory says which share of the node's memory is taken, from 0 to 1. Nil means the
+	// share of GOMEMLIMIT.
+	Memory func() float64
 	// MaxStreams bounds the open subscriptions. Zero means 10,000.
 	MaxStreams int
 	// CacheBytes bounds the results that are kept for as long as their hints say. Zero
@@ -57,6 +60,7 @@ type Gateway struct {
 	serverInfo []byte
 	sealer     *mcp.Sealer
 	admitted   counter
+	shedder    *limit.Shedder
 	retries    *limit.Budget
 	history    *history
 	patience   patience
@@ -116,6 +120,7 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 		jsonrpc.Member{Key: "version", Value: jsonrpc.AppendString(nil, g.opts.Version)})
 	g.sealer = mcp.NewSealer(g.opts.Keys...)
 	g.admitted.max = g.opts.MaxCalls
+	g.shedder = limit.NewShedder(g.opts.Memory)
 	g.retries = limit.NewBudget(retryShare, retryBurst)
 	g.history = newHistory()
 	if g.opts.CacheBytes == 0 {
@@ -258,6 +263,9 @@ func (s *scope) await(ctx context.Context) {
 	type wait struct {
 		u     *upstream.Upstream
 		until time.Time
+	}
+	if _, shed := s.g.shed(limit.ListWaits); shed {
+		return // with what is known
 	}
 	var waits []wait // for all of them at the same time
 	for _, u := range s.upstreams {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead-mcp/fairlead/internal/limit"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
@@ -226,10 +227,13 @@ func (s *sub) end() {
 }
 
 func (h *hub) add(ctx context.Context, s *sub) error {
+	if err := h.g.refuse(limit.NewStreams); err != nil {
+		return err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed || len(h.subs) >= h.g.opts.MaxStreams {
-		return &upstream.Failure{Class: upstream.Overloaded, RetryAfter: time.Second, RetrySafe: true}
+		return &upstream.Failure{Class: upstream.Overloaded, Reason: "as many subscriptions are open as the node takes", RetryAfter: time.Second, RetrySafe: true}
 	}
 	h.subs[s] = struct{}{}
 	s.detach = context.AfterFunc(ctx, func() { h.remove(s) })

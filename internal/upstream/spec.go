@@ -72,6 +72,8 @@ type Spec struct {
 	// IdleStop is how long nobody has to need the upstream until it is stopped. A call
 	// or a subscription starts it again. Zero means never.
 	IdleStop time.Duration
+	// Priority says whose calls a node under pressure refuses first. Empty means PriorityNormal.
+	Priority Priority
 	// MaxConcurrent bounds the calls that run at the same time. Zero means DefaultMaxConcurrent.
 	MaxConcurrent int
 	// Queue bounds the calls that wait beside them, and QueueWait how long one does.
@@ -79,6 +81,16 @@ type Spec struct {
 	Queue     int
 	QueueWait time.Duration
 }
+
+// Priority is how much the calls of an upstream count when not all can be carried.
+type Priority string
+
+// The priorities. Calls of high priority are refused only when no more calls fit at all.
+const (
+	PriorityLow    Priority = "low"
+	PriorityNormal Priority = "normal"
+	PriorityHigh   Priority = "high"
+)
 
 // DefaultMaxConcurrent is the bound of the calls of one upstream that run at the same time.
 const DefaultMaxConcurrent = 256
