@@ -132,9 +132,11 @@ func (u *Upstream) listen(l *link, first bool) error {
 				return err
 			}
 		case <-ls.wake:
-			kinds := ls.takeDirty()
+			kinds, before := ls.takeDirty(), u.Catalogue()
 			if err := ls.refresh(kinds); err != nil {
 				u.log.Warn("catalogue not refreshed", "err", err)
+			} else { // a server that cries wolf is heard by nobody
+				kinds = differences(before, u.Catalogue())
 			}
 			u.tell(Change{Lists: kinds})
 		case <-watching:

@@ -442,6 +442,14 @@ func TestChangesAndGaps(t *testing.T) {
 		if n := len(u.Catalogue().Tools); n != 1 {
 			t.Errorf("%d tools after the removal", n)
 		}
+		if err := mcp.AddTool(server, mcp.Tool{Name: "wolf"}, func(context.Context, *mcp.Call, struct{}) (string, error) { return "", nil }); err != nil {
+			t.Fatal(err)
+		}
+		server.RemoveTools("wolf")
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([]upstream.Change(nil), take()); diff != "" {
+			t.Errorf("the same list again (-want +got):\n%s", diff)
+		}
 		(<-conns).cut()
 		time.Sleep(time.Second)
 		if diff := cmp.Diff([]upstream.Change{{Gap: true}}, take()); diff != "" {

@@ -315,7 +315,13 @@ func modernError(req *mcp.Request, err error) error {
 		}
 		mapped.Data = jsonrpc.Splice(nil, data, jsonrpc.Member{Key: "uri", Value: jsonrpc.AppendString(nil, req.Name)})
 		return &mapped
-	case e.Code == codeURLElicitation:
+	case e.Code == codeResourceNotFound: // a tool that reads one, say
+		mapped := *e
+		mapped.Code = jsonrpc.CodeInvalidParams
+		return &mapped
+	case e.Code == codeURLElicitation, e.Code == mcp.CodeHeaderMismatch, e.Code == mcp.CodeMissingCapability, e.Code == mcp.CodeUnsupportedVersion:
+		// The last three have a meaning that an old server cannot mean: a caller would
+		// list its tools again, say, or speak another revision to whoever is in between.
 		mapped := *e
 		mapped.Code, mapped.Data = jsonrpc.CodeInternalError, nil
 		return &mapped

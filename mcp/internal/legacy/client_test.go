@@ -179,7 +179,10 @@ func TestClientErrors(t *testing.T) {
 	}{
 		{"unknown resource", mcp.MethodReadResource, peerError(t, `{"code":-32002,"message":"m"}`), -32602, `{"uri":"a:b"}`},
 		{"unknown resource, with data", mcp.MethodReadResource, peerError(t, `{"code":-32002,"message":"m","data":{"uri":"x","why":1}}`), -32602, `{"uri":"a:b","why":1}`},
-		{"the same code elsewhere", mcp.MethodCallTool, peerError(t, `{"code":-32002,"message":"m"}`), -32002, ``},
+		{"the same code elsewhere", mcp.MethodCallTool, peerError(t, `{"code":-32002,"message":"m","data":[1]}`), -32602, `[1]`},
+		{"what the latest revision means by it", mcp.MethodCallTool, peerError(t, `{"code":-32020,"message":"m","data":[1]}`), -32603, ``},
+		{"what it asks the client for", mcp.MethodCallTool, peerError(t, `{"code":-32021,"message":"m","data":{"requiredCapabilities":{"sampling":{}}}}`), -32603, ``},
+		{"what it wants spoken", mcp.MethodCallTool, peerError(t, `{"code":-32022,"message":"m","data":{"supported":["2024-11-05"]}}`), -32603, ``},
 		{"URL elicitation", mcp.MethodCallTool, peerError(t, `{"code":-32042,"message":"m","data":{}}`), -32603, ``},
 		{"others", mcp.MethodCallTool, peerError(t, `{"code":-5,"message":"m","data":[1]}`), -5, `[1]`},
 	}
