@@ -91,9 +91,11 @@ type Upstream struct {
 	Load        Load           `json:"load"`
 	Limits      []Limit        `json:"limits,omitempty"`    // of the child
 	LimitHits   map[string]int `json:"limitHits,omitempty"` // limit -> how often a child has reached it
-	Breaker     Breaker        `json:"breaker"`
-	Drained     bool           `json:"drained"`  // takes no new calls
-	Endpoint    string         `json:"endpoint"` // URL of /mcp/NAME
+	// Faults counts what a child has done that the protocol does not have, by what it was.
+	Faults   map[string]uint64 `json:"faults,omitempty"`
+	Breaker  Breaker           `json:"breaker"`
+	Drained  bool              `json:"drained"`  // takes no new calls
+	Endpoint string            `json:"endpoint"` // URL of /mcp/NAME
 }
 
 // Connection is one connection of an upstream, and with it a child or a session.

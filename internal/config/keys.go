@@ -87,7 +87,7 @@ var keys = []key{
 	},
 	{
 		path: "limits.body", restart: true, form: formSize, def: "4MiB", example: "4MiB",
-		doc:   "Largest message that is read, from clients and from upstreams.",
+		doc:   "Largest message that is read from a client. One of an upstream may have 16 MiB.",
 		field: func(t *target) any { return &t.config.Limits.Body },
 	},
 	{

@@ -169,6 +169,12 @@ func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
 		out.Limits = append(out.Limits, adminapi.Limit{Limit: b.Limit, Value: b.Value, By: b.By})
 	}
 	out.LimitHits = s.Hits
+	for fault, n := range u.Faults() {
+		if out.Faults == nil {
+			out.Faults = make(map[string]uint64)
+		}
+		out.Faults[string(fault)] = n
+	}
 	if where := d.where.Load(); where != nil {
 		out.Endpoint = where.Endpoint + "/" + s.Name
 	}

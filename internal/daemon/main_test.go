@@ -30,8 +30,11 @@ const childEnv = "FAIRLEAD_DAEMON_TEST_CHILD"
 func TestMain(m *testing.M) {
 	if kind := os.Getenv(childEnv); kind != "" {
 		run := child
-		if kind == "gossip" {
+		switch kind {
+		case "gossip":
 			run = gossipChild
+		case "hostile":
+			run = hostileChild
 		}
 		if kind == "faulty" {
 			run = faultyChild

@@ -137,6 +137,9 @@ func (v *view) add(kind upstream.Kind, o *offer) (hidden string) {
 	if o.problem != "" {
 		return o.problem
 	}
+	if why := poisoned(kind, o.item.Name); why != "" {
+		return why
+	}
 	switch kind {
 	case upstream.Tools:
 		schema := jsonrpc.Get(o.raw, "inputSchema")

@@ -41,6 +41,7 @@ func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 		StopWait:     u.spec.StopTimeout,
 		Capabilities: u.offered(whose),
 		OneCaller:    whose.single(),
+		OnFault:      u.faulted,
 		Stderr:       func(line []byte) { u.log.Debug("stderr", "line", string(line)) },
 	})
 	if err != nil {

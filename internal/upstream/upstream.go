@@ -69,6 +69,7 @@ type Upstream struct {
 	instances  *instances
 	members    []*member // the shared connections; there is one unless Spec.Size says more
 	breakers   *breakers
+	faults     faults
 	pause      pause
 	bulkhead   *limit.Bulkhead[mcp.Principal]
 	catalogue  atomic.Pointer[Catalogue] // changed under mu; read for each call

@@ -67,6 +67,10 @@ type ClientOptions struct {
 	// called by the reader of the connection: it must not block, and params is
 	// valid until it returns. Nil drops it.
 	OnNotification func(method string, params []byte)
+	// OnFault is told of each thing that [Client.Stats] counts, with the reason where
+	// there is one. It is called by the reader of the connection, and must not block
+	// nor call the client. Nil means that they are only counted.
+	OnFault func(f Fault, err error)
 	// Launch starts the child in place of cmd.Start: for whoever starts processes in
 	// ways of his own, such as through a launcher. It returns when the program runs;
 	// after an error nothing is left. Nil calls cmd.Start.

@@ -34,6 +34,26 @@ func (c *counters) read() Stats {
 	}
 }
 
+// Fault names what [Stats] counts.
+type Fault string
+
+// The faults.
+const (
+	FaultBadLine             Fault = "line that is no message"
+	FaultLateAnswer          Fault = "late or second answer"
+	FaultUnknownAnswer       Fault = "answer to no call"
+	FaultDroppedNotification Fault = "notification for no call"
+	FaultRefusedRequest      Fault = "request that was refused"
+)
+
+// fault counts one thing.
+func (c *Client) fault(f Fault, n *atomic.Uint64, err error) {
+	n.Add(1)
+	if c.opts.OnFault != nil {
+		c.opts.OnFault(f, err)
+	}
+}
+
 // read takes the server's messages until its output ends. It never waits for a
 // sink or for the server to read.
 func (c *Client) read(r io.Reader) error {
@@ -54,7 +74,7 @@ func (c *Client) read(r io.Reader) error {
 		if bad == nil {
 			continue
 		}
-		c.stats.badLines.Add(1)
+		c.fault(FaultBadLine, &c.stats.badLines, bad)
 		if window.add(time.Now()) > c.opts.MaxBadLines {
 			return fmt.Errorf("the server writes too many lines that are no message, such as: %w", bad)
 		}
@@ -132,9 +152,9 @@ func (c *Client) settle(rawID []byte, decode func() (mcp.Result, error)) {
 	switch {
 	case ok && waiting:
 	case known:
-		c.stats.lateAnswers.Add(1)
+		c.fault(FaultLateAnswer, &c.stats.lateAnswers, nil)
 	default:
-		c.stats.unknownAnswers.Add(1)
+		c.fault(FaultUnknownAnswer, &c.stats.unknownAnswers, nil)
 	}
 }
 
@@ -223,12 +243,12 @@ func (c *Client) deliver(id uint64, ok bool, make func(*call) *mcp.Notification)
 	defer c.mu.Unlock()
 	k := c.calls[id]
 	if !ok || k == nil {
-		c.stats.dropped.Add(1)
+		c.fault(FaultDroppedNotification, &c.stats.dropped, nil)
 		return
 	}
 	n := make(k)
 	if n == nil {
-		c.stats.dropped.Add(1)
+		c.fault(FaultDroppedNotification, &c.stats.dropped, nil)
 		return
 	}
 	switch {
@@ -236,7 +256,7 @@ func (c *Client) deliver(id uint64, ok bool, make func(*call) *mcp.Notification)
 		delete(c.calls, id)
 		k.answered, k.err = true, errSlowStream
 	case k.sink == nil && len(k.queue) >= callQueue:
-		c.stats.dropped.Add(1)
+		c.fault(FaultDroppedNotification, &c.stats.dropped, nil)
 		k.queue = append(dropOldest(k.queue), n)
 	default:
 		k.queue = append(k.queue, n)
@@ -259,7 +279,7 @@ func dropOldest(queue []*mcp.Notification) []*mcp.Notification {
 // requested takes a request of the server. Only those of old revisions send any.
 func (c *Client) requested(msg *jsonrpc.Message) {
 	if c.sessionless.Load() {
-		c.stats.refused.Add(1)
+		c.fault(FaultRefusedRequest, &c.stats.refused, nil)
 		return
 	}
 	if msg.Method == "ping" {
@@ -276,7 +296,7 @@ func (c *Client) requested(msg *jsonrpc.Message) {
 		}
 	}
 	if refused != nil {
-		c.stats.refused.Add(1)
+		c.fault(FaultRefusedRequest, &c.stats.refused, refused)
 		c.out.post(jsonrpc.AppendError(nil, msg.ID, refused.Code, refused.Message, refused.Data))
 	}
 }
