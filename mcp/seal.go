@@ -89,6 +89,20 @@ func (s *Sealer) Open(binding SealBinding, sealed string) ([]byte, error) {
 	return plain[8:], nil
 }
 
+// SealedBy tells the id of the key that a handle was sealed with, which it has in
+// the clear: it says who made the handle, and proves nothing.
+func SealedBy(sealed string) (keyID byte, ok bool) {
+	const head = 4 // three bytes in base64url
+	if len(sealed) < head {
+		return 0, false
+	}
+	b, err := sealEncoding.DecodeString(sealed[:head])
+	if err != nil || b[0] != sealFormat {
+		return 0, false
+	}
+	return b[1], true
+}
+
 // SealBinding is what a handle is good for.
 type SealBinding []byte
 

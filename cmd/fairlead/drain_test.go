@@ -71,7 +71,7 @@ func TestDrainUnderLoad(t *testing.T) {
 			t.Errorf("a call that ran: %v", err)
 		}
 	}
-	if code := p.exit(); code != 0 {
+	if code := p.exit(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	l.none(t)
@@ -87,7 +87,7 @@ func TestDrainWithoutBalancer(t *testing.T) {
 	l := startLoad(t, p.endpoint, 16)
 	p.signal(t, syscall.SIGTERM)
 	l.running.Wait()
-	if code := p.exit(); code != 0 {
+	if code := p.exit(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	l.none(t)
@@ -122,7 +122,7 @@ func TestSecondSignal(t *testing.T) {
 			t.Errorf("a call that ran ends with %v, want an error that the node has sent", err)
 		}
 	}
-	if code := p.exit(); code != 0 {
+	if code := p.exit(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }
@@ -164,7 +164,7 @@ func TestKeptConnections(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("the call that ran: %v", err)
 	}
-	if code := p.exit(); code != 0 {
+	if code := p.exit(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }

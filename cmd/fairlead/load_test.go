@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -105,6 +106,7 @@ type caller struct {
 	host    string
 	era     streamhttp.Era
 	session string
+	header  string // sent with every request, in lines
 	conn    net.Conn
 	reader  *bufio.Reader
 }
@@ -157,6 +159,7 @@ func (c *caller) post(body, version, header string) ([]byte, http.Header, error)
 		}
 		c.conn, c.reader = conn, bufio.NewReader(conn)
 	}
+	header += c.header
 	if version != "" {
 		header += "MCP-Protocol-Version: " + version + "\r\n"
 	}
@@ -187,6 +190,9 @@ func (c *caller) post(body, version, header string) ([]byte, http.Header, error)
 	}
 	return answer, res.Header, nil
 }
+
+// sum is the hash of a token.
+func sum(token string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(token))) }
 
 func (c *caller) close() {
 	if c.conn != nil {

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -96,7 +92,6 @@ type process struct {
 	endpoint string
 	health   string // URL of the admin listener
 	admin    *adminapi.Client
-	log      *buffer
 	ended    chan struct{} // closed when the process that was started has ended
 }
 
@@ -108,53 +103,43 @@ func start(t *testing.T, lines ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := &process{dir: dir, config: filepath.Join(dir, "fairlead.yaml"), log: &buffer{}, ended: make(chan struct{})}
+	p := &process{dir: dir, config: filepath.Join(dir, "fairlead.yaml"), ended: make(chan struct{})}
 	p.configure(t, lines...)
-	p.cmd = exec.Command(os.Args[0], "serve", "--config", p.config)
-	p.cmd.Env = append(os.Environ(), programEnv+"=1", "GORACE=atexit_sleep_ms=0")
-	p.cmd.Stderr = p.log
-	p.cmd.WaitDelay = 10 * time.Second // a process that took over keeps stderr open
-	out, err := p.cmd.StdoutPipe()
+	// A file, since a process that takes over goes on writing to it.
+	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer log.Close()
+	p.cmd = exec.Command(os.Args[0], "serve", "--config", p.config)
+	p.cmd.Env = append(os.Environ(), programEnv+"=1", "GORACE=atexit_sleep_ms=0")
+	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() { // ends with the process
+		defer close(p.ended)
+		_ = p.cmd.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 		if t.Failed() {
-			t.Logf("log of the node:\n%s", p.log)
+			t.Logf("log of the node:\n%s", p.log())
 		}
 	})
-	lineReader := bufio.NewScanner(out)
-	for range 2 {
-		if !lineReader.Scan() {
-			break
-		}
-		switch fields := strings.Fields(lineReader.Text()); {
-		case strings.HasPrefix(lineReader.Text(), "MCP endpoint"):
-			p.endpoint = fields[2]
-		case strings.HasPrefix(lineReader.Text(), "health"):
-			p.health = strings.TrimSuffix(fields[1], "/healthz")
-		}
-	}
-	go func() { // ends with the process
-		_, _ = io.Copy(io.Discard, out)
-		_ = p.cmd.Wait()
-		close(p.ended)
-	}()
-	if p.endpoint == "" || p.health == "" {
-		<-p.ended
-		t.Fatalf("the node has not said where it listens:\n%s", p.log)
-	}
 	p.admin = adminapi.NewClient(filepath.Join(dir, "admin.sock"))
 	eventually(t, "the upstreams", func() bool {
+		select {
+		case <-p.ended:
+			t.Fatal("the node has ended")
+		default:
+		}
 		st, err := p.admin.Status(t.Context())
-		if err != nil {
+		if err != nil || !st.Ready {
 			return false
 		}
+		p.endpoint, p.health = st.Endpoint, st.Admin
 		for _, u := range st.Upstreams {
 			if u.State != "ready" {
 				return false
@@ -188,9 +173,20 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 }
 
 // exit waits for the end of the process and returns its exit code.
-func (p *process) exit() int {
-	<-p.ended
-	return p.cmd.ProcessState.ExitCode()
+func (p *process) exit(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-p.ended:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(30 * time.Second):
+		t.Fatal("the process has not ended in 30 s")
+		return -1
+	}
+}
+
+func (p *process) log() string {
+	b, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+	return string(b)
 }
 
 func (p *process) client(t *testing.T, path string, era streamhttp.Era, opts *mcp.ClientOptions) *mcp.Client {
@@ -231,20 +227,3 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func eras() []streamhttp.Era { return []streamhttp.Era{streamhttp.EraModern, streamhttp.EraLegacy} }
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}

@@ -18,6 +18,8 @@ const (
 	PathCalls = "/admin/v1/calls"
 	// PathUpstreams/NAME/ACTION, by POST, does something to an upstream.
 	PathUpstreams = "/admin/v1/upstreams"
+	// PathUpgrade, by POST on the admin socket, replaces the process of the node.
+	PathUpgrade = "/admin/v1/upgrade"
 )
 
 // Action is something that an operator does to an upstream.
@@ -54,12 +56,36 @@ type Decision struct {
 	TookMicros int64  `json:"tookMicros"`
 }
 
+// Upgrade says how the process of a node is replaced by a new one.
+type Upgrade struct {
+	Program    string `json:"program,omitzero"`    // path; empty means the one that runs
+	WaitMillis int64  `json:"waitMillis,omitzero"` // for the new process to be ready; zero means half a minute more than an upstream may take
+	Now        bool   `json:"now,omitzero"`        // an earlier process that still drains is ended first
+}
+
+// Upgraded is what a successful upgrade answers.
+type Upgraded struct {
+	PID      int       `json:"pid"` // of the new process
+	Version  string    `json:"version"`
+	Replaced int       `json:"replaced"` // process id of the old one
+	Until    time.Time `json:"until"`    // when the old one ends at the latest
+}
+
+// Replaced is the process that the node's has replaced, while it still drains.
+type Replaced struct {
+	PID      int       `json:"pid"`
+	Sessions int       `json:"sessions"`
+	Calls    int       `json:"calls"`
+	Until    time.Time `json:"until"` // when it ends at the latest
+}
+
 // Status is the answer of PathStatus: the node as it is at this moment.
 type Status struct {
 	Version   string     `json:"version"`
 	PID       int        `json:"pid"`
 	Started   time.Time  `json:"started"`
 	Ready     bool       `json:"ready"`
+	Replaces  *Replaced  `json:"replaces,omitzero"`
 	Draining  bool       `json:"draining"`
 	Health    string     `json:"health"`   // healthy, degraded, unhealthy, unknown
 	Endpoint  string     `json:"endpoint"` // URL of /mcp

@@ -1,6 +1,7 @@
 package adminapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -77,12 +78,29 @@ func (c *Client) Act(ctx context.Context, name string, action Action) (*Upstream
 	return u, nil
 }
 
+// Upgrade replaces the process of the node, which takes as long as the new one takes to
+// be ready. If it fails the old one goes on, and the error is a [Refused].
+func (c *Client) Upgrade(ctx context.Context, u Upgrade) (*Upgraded, error) {
+	body, err := json.Marshal(&u)
+	if err != nil {
+		return nil, err
+	}
+	patient := *c
+	patient.http.Timeout = 0 // ctx bounds it, and the node itself
+	out := new(Upgraded)
+	return out, patient.send(ctx, http.MethodPost, PathUpgrade, bytes.NewReader(body), out)
+}
+
 func (c *Client) get(ctx context.Context, path string, into any) error {
 	return c.do(ctx, http.MethodGet, path, into)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, nil)
+	return c.send(ctx, method, path, nil, into)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, with io.Reader, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, with)
 	if err != nil {
 		return err
 	}

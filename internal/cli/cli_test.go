@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"without": without,
 			"gone":    gone,
 			"crash":   crash,
+			"halt":    halt,
 		},
 	})
 }
@@ -131,6 +132,24 @@ func gone(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("process %d is still there after 30 s", pid)
+		}
+	}
+}
+
+// halt DIR ends the node with this data directory, whose process the script has not started.
+func halt(ts *testscript.TestScript, _ bool, args []string) {
+	client := adminapi.NewClient(filepath.Join(ts.MkAbs(args[0]), "admin.sock"))
+	st, err := client.Status(context.Background())
+	ts.Check(err)
+	ts.Check(syscall.Kill(st.PID, syscall.SIGTERM))
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+		if _, err := client.Status(context.Background()); err != nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the node has not ended")
 		}
 	}
 }

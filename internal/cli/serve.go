@@ -13,9 +13,11 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/fairlead-mcp/fairlead/internal/adminapi"
 	"github.com/fairlead-mcp/fairlead/internal/approval"
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/internal/daemon"
+	"github.com/fairlead-mcp/fairlead/internal/handover"
 )
 
 type serveCmd struct {
@@ -33,6 +35,16 @@ func (*serveCmd) Help() string {
 
 // Run runs a node until it is told to stop.
 func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
+	inherited, err := handover.Inherit(a.lookup)
+	if err != nil {
+		return failed("start the node without LISTEN_FDS in its environment", "descriptors: %w", err)
+	}
+	err = cmd.serve(ctx, a, inherited)
+	inherited.Fail(err)
+	return err
+}
+
+func (cmd *serveCmd) serve(ctx context.Context, a *app, inherited *handover.Inherited) error {
 	cfg, file, text, err := cmd.load(a)
 	if err != nil {
 		return err
@@ -74,7 +86,12 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	}
 	d, err := daemon.New(cfg, &daemon.Options{
 		Logger: a.logger(cfg.Log), Version: version(), Lookup: a.lookup, Approvals: approvals, ForeignOnly: cmd.Config != "", Source: from,
-		OnReady: func(at daemon.Addresses) { a.announce(at, demo) },
+		Inherited: inherited, Program: a.program(),
+		OnReady: func(at daemon.Addresses) {
+			if inherited.From == nil { // else it has been said, to a terminal that may be gone
+				a.announce(at, demo)
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -204,19 +221,41 @@ func (a *app) announce(at daemon.Addresses, demo bool) {
 	fmt.Fprintf(a.stdout, "MCP endpoint  %s\nhealth        %s/healthz\ntry           %s\n", at.Endpoint, at.Admin, try)
 }
 
+// program is how this process was started, for the one that replaces it: by the name
+// that it was called by, since that may lead to a newer program by then.
+func (a *app) program() handover.Program {
+	path, err := exec.LookPath(os.Args[0])
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		if path, err = os.Executable(); err != nil {
+			return handover.Program{} // there will be no upgrade
+		}
+	}
+	return handover.Program{Path: path, Args: os.Args[1:], Env: os.Environ()}
+}
+
 // stopOnSignal drains d at the first SIGTERM or SIGINT and ends it at the
-// second. The returned function undoes it.
+// second; SIGUSR2 replaces it. The returned function undoes it.
 func stopOnSignal(d *daemon.Daemon) (undo func()) {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR2)
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { // ends with undo
-		actions := []func(){d.Stop, d.Kill}
-		for _, act := range actions {
+		actions := []func(){d.Stop, d.Kill, func() {}}
+		for {
 			select {
-			case <-signals:
-				act()
+			case s := <-signals:
+				if s == syscall.SIGUSR2 {
+					wg.Go(func() { // ends with the upgrade, or with d; the node logs what comes of it
+						_, _ = d.Upgrade(context.Background(), adminapi.Upgrade{})
+					})
+					continue
+				}
+				actions[0]()
+				actions = actions[min(1, len(actions)-1):]
 			case <-quit:
 				return
 			}

@@ -58,6 +58,9 @@ func (cmd *statusCmd) Run(ctx context.Context, a *app) error {
 			fmt.Fprintf(a.stdout, "          %s is being replaced\n", name)
 		}
 	}
+	if r := st.Replaces; r != nil {
+		fmt.Fprintf(a.stdout, "replaces  pid %d, which drains %d sessions and %d calls until %s at the latest\n", r.PID, r.Sessions, r.Calls, r.Until.Local().Format(time.TimeOnly))
+	}
 	fmt.Fprintln(a.stdout)
 	rows := [][]string{{"UPSTREAM", "STATE", "SINCE", "TOOLS", "INSTANCES", "RESTARTS", "CALLS", "BREAKER", "PID", "PROTOCOL", "LAST ERROR"}}
 	for _, u := range st.Upstreams {

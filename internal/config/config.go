@@ -31,8 +31,9 @@ type Config struct {
 	Limits         Limits
 	ShutdownDelay  time.Duration // from not ready to no more connections
 	ShutdownGrace  time.Duration
-	Watch          bool       // whether changes of the file are taken over by themselves
-	Upstreams      []Upstream // in the order of the file, which decides collisions
+	UpgradeGrace   time.Duration // of a process that was replaced
+	Watch          bool          // whether changes of the file are taken over by themselves
+	Upstreams      []Upstream    // in the order of the file, which decides collisions
 	Virtual        []Virtual
 	ToolSearch     bool // at /mcp
 }

@@ -37,7 +37,7 @@ func TestDefault(t *testing.T) {
 		Data: "/home/u/.local/state/fairlead", AdminSocket: "/home/u/.local/state/fairlead/admin.sock",
 		Log:           config.Log{Level: slog.LevelInfo, Format: "text"},
 		Limits:        config.Limits{Body: 4 << 20, Sessions: 10000, SessionIdle: 30 * time.Minute, CallTimeout: time.Minute, MaxCalls: 1024, Cache: 16 << 20},
-		ShutdownGrace: 30 * time.Second, Watch: true,
+		ShutdownGrace: 30 * time.Second, UpgradeGrace: 5 * time.Minute, Watch: true,
 	}
 	got := config.Default(environment(map[string]string{"HOME": "/home/u"}))
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -120,7 +120,7 @@ upstreams:
 		Auth:           config.Auth{Tokens: []config.Token{{Name: "laptop", Hash: hash}}},
 		AllowedOrigins: []string{"https://app.example.com", "http://localhost:3000"},
 		Limits:         config.Limits{Body: 512 << 10, Sessions: 5, SessionIdle: time.Hour, CallTimeout: 90 * time.Second, MaxCalls: 7, Cache: 16 << 20},
-		ShutdownGrace:  5 * time.Second, Watch: true,
+		ShutdownGrace:  5 * time.Second, UpgradeGrace: 5 * time.Minute, Watch: true,
 		Upstreams: []config.Upstream{
 			{
 				Name: "zeta", Command: dir + "/app/server", Args: []string{"-p", "8080", "true", "${B}", "1.10", "$HOME", "${A}"},

@@ -146,6 +146,11 @@ var keys = []key{
 		field: func(t *target) any { return &t.config.Virtual },
 	},
 	{
+		path: "upgrade_grace", form: formDuration, def: "5m", example: "15m",
+		doc:   "How long a process of the node that was replaced by \"fairlead upgrade\" goes on with the sessions, calls and questions that it has. Then its sessions end, and their clients open new ones.",
+		field: func(t *target) any { return &t.config.UpgradeGrace },
+	},
+	{
 		path: "upstreams", form: formUpstreams, example: "{files: {command: npx, args: [\"-y\", \"@modelcontextprotocol/server-filesystem@2025.8.21\", /srv/files]}}",
 		doc:   "The MCP servers behind this node, by name. A name has up to 32 lower-case letters, digits, - and _, starts with a letter or digit, does not end with _ and has no __ in it: tools are offered as NAME__tool.",
 		field: func(t *target) any { return &t.config.Upstreams },

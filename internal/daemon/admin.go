@@ -20,17 +20,17 @@ import (
 // openAdmin serves the admin API on its listener and its socket, and returns the
 // listener's address.
 func (d *Daemon) openAdmin(ctx context.Context, down *teardown, broken chan<- error) (net.Addr, error) {
-	socket, err := listenSocket(ctx, d.cfg.AdminSocket)
+	socket, err := d.listenOnSocket(ctx)
 	if err != nil {
 		return nil, err
 	}
 	// Closed after everything else: an operator can watch the node drain.
-	d.startAdmin("admin socket", d.adminRoutes(), socket, down, broken)
-	ln, err := listen(ctx, "admin", "tcp", d.cfg.Admin)
+	d.startAdmin("admin socket", d.adminRoutes(true), socket, down, broken)
+	ln, err := d.listenOn(ctx, nameAdmin, "admin", d.cfg.Admin)
 	if err != nil {
 		return nil, err
 	}
-	d.startAdmin("admin", d.guardAdmin(d.adminRoutes(), ln.Addr()), ln, down, broken)
+	d.startAdmin("admin", d.guardAdmin(d.adminRoutes(false), ln.Addr()), ln, down, broken)
 	return ln.Addr(), nil
 }
 
@@ -39,8 +39,9 @@ func (d *Daemon) startAdmin(name string, h http.Handler, ln net.Listener, down *
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
-	limit := newLimited(ln, 256)
+	limit := newLimited(ln, 256, d.gate)
 	s := d.startServer(name, srv, limit, limit, down, broken)
+	d.servers = append(d.servers, s)
 	down.push(name+" requests", func(grace context.Context) error {
 		nothing := make(chan error, 1)
 		nothing <- nil
@@ -49,8 +50,13 @@ func (d *Daemon) startAdmin(name string, h http.Handler, ln net.Listener, down *
 	})
 }
 
-func (d *Daemon) adminRoutes() http.Handler {
+// adminRoutes are the requests that the admin listener and the admin socket take;
+// some are for the socket alone, which only the user that runs the node can open.
+func (d *Daemon) adminRoutes(socket bool) http.Handler {
 	mux := http.NewServeMux()
+	if socket {
+		mux.HandleFunc("POST "+adminapi.PathUpgrade, d.serveUpgrade)
+	}
 	mux.HandleFunc("GET "+adminapi.PathLive, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, &adminapi.Health{Status: adminapi.OK, Components: []adminapi.Component{}})
 	})
@@ -85,7 +91,13 @@ func (d *Daemon) adminRoutes() http.Handler {
 	})
 	d.configRoutes(mux)
 	mux.HandleFunc("POST "+adminapi.PathUpstreams+"/{name}/{action}", d.act)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if next := d.adminElsewhere.Load(); next != nil { // a connection from before the upgrade
+			next.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // guardAdmin refuses what did not come to the admin listener on purpose: pages
@@ -140,6 +152,7 @@ func (d *Daemon) status() *adminapi.Status {
 	for work, n := range d.gateway.Shed() {
 		st.Shed[work.String()] = n
 	}
+	st.Replaces = d.replaces.Load()
 	for _, h := range d.gateway.Hidden() {
 		where := ""
 		if h.Virtual != "" {

@@ -16,20 +16,24 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http/httputil"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead-mcp/fairlead/internal/adminapi"
 	"github.com/fairlead-mcp/fairlead/internal/approval"
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/internal/gateway"
+	"github.com/fairlead-mcp/fairlead/internal/handover"
 	"github.com/fairlead-mcp/fairlead/internal/health"
 	"github.com/fairlead-mcp/fairlead/internal/sandbox"
 	"github.com/fairlead-mcp/fairlead/internal/state"
 	"github.com/fairlead-mcp/fairlead/internal/supervise"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
+	"github.com/fairlead-mcp/fairlead/mcp"
 )
 
 // Options are the optional settings of a [Daemon].
@@ -54,6 +58,11 @@ type Options struct {
 	Lookup func(name string) (string, bool)
 	// Source is the file of the config. Nil means that the config cannot be read again.
 	Source *Source
+	// Inherited are the listeners that the process was started with, and the process
+	// that it takes over from. Nil means none.
+	Inherited *handover.Inherited
+	// Program is what an upgrade starts. Without a path there is no upgrade.
+	Program handover.Program
 	// Servers are compiled into the program. They stand before the config's upstreams.
 	Servers []Server
 }
@@ -95,6 +104,22 @@ type Daemon struct {
 	removesMu sync.Mutex
 	removes   map[*upstream.Upstream]func() error // what stops it
 
+	keys         []mcp.SealKey       // that of this process first
+	public       []handover.Listener // what is handed over in an upgrade
+	addresses    map[string]string   // name of a public listener -> what the config said
+	servers      []*serving
+	mcpAddr      net.Addr
+	gate         chan struct{} // closed when the listeners may accept
+	broken       chan error    // from servers whose listener has failed
+	upgrades     chan upgrade  // holds one while upgrading
+	upgrading    atomic.Bool
+	ended        chan struct{}   // closed when Run has stopped serving
+	replaced     bool            // by a new process
+	replacedGone <-chan struct{} // closed when the process before this one has ended
+
+	adminElsewhere atomic.Pointer[httputil.ReverseProxy] // where admin requests belong after an upgrade; nil before
+	replaces       atomic.Pointer[adminapi.Replaced]     // the process before this one, while it drains
+
 	ready    atomic.Bool
 	draining atomic.Bool
 	where    atomic.Pointer[Addresses] // nil until the listeners are up
@@ -111,6 +136,8 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 	d := &Daemon{
 		cfg: cfg, started: time.Now(), stopping: make(chan struct{}), killed: make(chan struct{}),
 		pending: map[string]*member{}, removes: map[*upstream.Upstream]func() error{},
+		addresses: map[string]string{}, ended: make(chan struct{}), gate: make(chan struct{}),
+		broken: make(chan error, 4), upgrades: make(chan upgrade, 1), // one error for each server
 	}
 	if opts != nil {
 		d.opts = *opts
@@ -143,6 +170,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 	if err := d.namesAreFree(cfg); err != nil {
 		return nil, err
 	}
+	d.keys = d.sealKeys()
 	first := &lineup{cfg: cfg}
 	for _, b := range d.blueprints(cfg) {
 		first.members = append(first.members, b.make())
@@ -153,7 +181,7 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 		d.reloads.hash = hashOf(d.opts.Source.Text)
 		d.startedWith = fingerprint(d.opts.Source.Text, d.files()[1:]...)
 	}
-	d.gateway = gateway.New(first.upstreams(), &gateway.Options{Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls, Virtual: virtual(cfg), ToolSearch: cfg.ToolSearch, CacheBytes: int64(cfg.Limits.Cache)})
+	d.gateway = gateway.New(first.upstreams(), &gateway.Options{Keys: d.keys, Name: "fairlead", Version: d.opts.Version, MaxCalls: cfg.Limits.MaxCalls, Virtual: virtual(cfg), ToolSearch: cfg.ToolSearch, CacheBytes: int64(cfg.Limits.Cache)})
 	d.front = newFront(cfg, &d.auth, d.gateway, d.log)
 	d.monitor = d.newMonitor(first)
 	return d, nil
@@ -200,7 +228,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	down := &teardown{log: d.log}
 	err := d.serve(ctx, down)
-	d.announceEnd(err == nil)
+	close(d.ended)
+	d.announceEnd(err == nil && !d.replaced)
 	// From here on nothing depends on ctx: it may have ended, and draining takes its own time.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.now.Load().cfg.ShutdownGrace)
 	defer cancel()
@@ -225,20 +254,20 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	if err := os.MkdirAll(d.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	broken := make(chan error, 3) // one for each server
-	admin, err := d.openAdmin(ctx, down, broken)
+	admin, err := d.openAdmin(ctx, down, d.broken)
 	if err != nil {
 		return err
 	}
 	if err := d.openState(down); err != nil {
 		return err
 	}
-	ln, err := listen(ctx, "listen", "tcp", d.cfg.Listen)
+	ln, err := d.listenOn(ctx, nameMCP, "listen", d.cfg.Listen)
 	if err != nil {
 		return err
 	}
+	d.mcpAddr = ln.Addr()
 	endpoint := "http://"
-	limit := newLimited(ln, maxConnections)
+	limit := newLimited(ln, maxConnections, d.gate)
 	var wrapped net.Listener = limit
 	if d.cert.Load() != nil {
 		endpoint = "https://"
@@ -258,31 +287,57 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	d.runWatch(ctx, down)
 
 	// Pushed after the upstreams, so taken down before them: calls still have somebody to answer them.
-	mcp := d.startServer("mcp", d.front.server(), wrapped, limit, down, broken)
+	server := d.startServer("mcp", d.front.server(), wrapped, limit, down, d.broken)
+	d.servers = append(d.servers, server)
 	down.push("mcp calls", func(grace context.Context) error {
 		d.front.endSubscriptions()
-		mcp.leave(grace)
+		server.leave(grace)
 		closed := make(chan error, 1)
 		go func() { closed <- d.front.close(grace) }() // bounded by grace
-		mcp.shutdown(grace, closed)
+		server.shutdown(grace, closed)
 		return nil
 	})
+	if err := d.takeOver(ctx, down); err != nil {
+		return err
+	}
 	where := Addresses{Endpoint: endpoint + reachable(ln.Addr()) + "/mcp", Admin: "http://" + reachable(admin), Socket: d.cfg.AdminSocket}
 	d.where.Store(&where)
 	d.ready.Store(true)
+	close(d.gate)
 	d.log.Info("node ready", "endpoint", where.Endpoint, "admin", where.Admin)
 	if d.opts.OnReady != nil {
 		d.opts.OnReady(where)
 	}
-	select {
-	case <-ctx.Done():
-		d.log.Info("node stops", "reason", context.Cause(ctx))
-	case <-d.stopping:
-		d.log.Info("node stops", "reason", "asked to")
-	case err := <-broken:
-		return err
+	return d.untilEnd(ctx, down)
+}
+
+// untilEnd waits for a reason to stop. One is that another process has taken over,
+// and this one has nothing left to do.
+func (d *Daemon) untilEnd(ctx context.Context, down *teardown) error {
+	for {
+		select {
+		case <-ctx.Done():
+			d.log.Info("node stops", "reason", context.Cause(ctx))
+			return nil
+		case <-d.stopping:
+			d.log.Info("node stops", "reason", "asked to")
+			return nil
+		case err := <-d.broken:
+			return err
+		case u := <-d.upgrades:
+			successor, out, err := d.replaceBy(ctx, down, u.Upgrade)
+			if err != nil {
+				d.log.Warn("not upgraded", "component", "upgrade", "err", err)
+			}
+			u.done <- upgradeResult{out, err}
+			d.upgrading.Store(err == nil)
+			if err == nil {
+				d.replaced = true
+				d.outlive(ctx, successor, out.Until)
+				return nil
+			}
+		}
 	}
-	return nil
 }
 
 // announceEnd says that the node is not ready any more and gives those who ask for

@@ -24,6 +24,8 @@ type front struct {
 	opts      *streamhttp.HandlerOptions
 	endpoints atomic.Pointer[map[string]endpoint] // path -> endpoint
 	running   atomic.Int64                        // requests, open streams included
+	elsewhere atomic.Pointer[relay]               // where some requests belong during an upgrade; nil else
+	relaying  atomic.Bool                         // another process passes requests on to this one
 }
 
 // endpoint is one server, at /mcp... and by HTTP+SSE, for clients of 2024-11-05, at /sse...
@@ -40,7 +42,7 @@ func newEndpoint(h mcp.Handler, opts *streamhttp.HandlerOptions) endpoint {
 func newFront(cfg *config.Config, a *auth, g *gateway.Gateway, log *slog.Logger) *front {
 	f := &front{auth: a}
 	f.opts = &streamhttp.HandlerOptions{
-		Authenticate:   a.authenticate,
+		Authenticate:   f.authenticate,
 		AllowedOrigins: cfg.AllowedOrigins,
 		Limits:         jsonrpc.Limits{MaxBytes: int(cfg.Limits.Body)},
 		MaxSessions:    cfg.Limits.Sessions,
@@ -87,19 +89,56 @@ func (f *front) server() *http.Server { return streamhttp.NewServer("", f) }
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.running.Add(1)
 	defer f.running.Add(-1)
-	endpoints := *f.endpoints.Load()
-	if e, ok := endpoints[r.URL.Path]; ok {
-		e.ServeHTTP(w, r)
+	if x := f.elsewhere.Load(); x != nil && x.divert(w, r) {
 		return
 	}
-	if name, ok := strings.CutPrefix(r.URL.Path, "/sse"); ok {
-		if e, ok := endpoints["/mcp"+name]; ok {
-			e.sse.ServeHTTP(w, r)
-			return
+	f.local(w, r)
+}
+
+// authenticate says who makes a request: by its token, if the node has any, or as
+// another process of the node has found out.
+func (f *front) authenticate(r *http.Request) (mcp.Principal, error) {
+	if f.relaying.Load() {
+		if who, ok, err := relayedPrincipal(r); ok {
+			return who, err
 		}
 	}
+	return f.auth.authenticate(r)
+}
+
+// find returns the endpoint of a path, and whether the path is that of HTTP+SSE.
+func (f *front) find(path string) (e endpoint, sse, ok bool) {
+	endpoints := *f.endpoints.Load()
+	if e, ok = endpoints[path]; ok {
+		return e, false, true
+	}
+	if name, isSSE := strings.CutPrefix(path, "/sse"); isSSE {
+		e, ok = endpoints["/mcp"+name]
+		return e, true, ok
+	}
+	return e, false, false
+}
+
+// sessions is the number of open sessions.
+func (f *front) sessions() (n int) {
+	for _, e := range *f.endpoints.Load() {
+		n += e.Sessions()
+	}
+	return n
+}
+
+// local answers a request that is for this process.
+func (f *front) local(w http.ResponseWriter, r *http.Request) {
+	if e, sse, ok := f.find(r.URL.Path); ok {
+		if sse {
+			e.sse.ServeHTTP(w, r)
+		} else {
+			e.ServeHTTP(w, r)
+		}
+		return
+	}
 	// Who may not call is not told which paths there are.
-	if _, err := f.auth.authenticate(r); err != nil {
+	if _, err := f.authenticate(r); err != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "Unauthorized", http.StatusUnauthorized)
 		return

@@ -13,7 +13,7 @@ func TestLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLimited(ln, 1)
+	l := newLimited(ln, 1, nil)
 	accepted := make(chan net.Conn)
 	failed := make(chan error, 1)
 	go func() { // ends with l

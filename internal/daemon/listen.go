@@ -10,11 +10,13 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/fairlead-mcp/fairlead/internal/handover"
 )
 
 // ListenError says that an address of the config cannot be used.
 type ListenError struct {
-	Key     string // the config key: listen, admin or admin_socket
+	Key     string // the config key: listen, admin, admin_socket or data
 	Address string
 	Err     error
 }
@@ -31,6 +33,80 @@ func (e *ListenError) Unwrap() error { return e.Err }
 // InUse reports whether somebody else has the address.
 func (e *ListenError) InUse() bool { return errors.Is(e.Err, syscall.EADDRINUSE) }
 
+// The names of the public listeners, as they are handed over; the config keys are
+// listen, admin and admin_socket.
+const (
+	nameMCP    = "mcp"
+	nameAdmin  = "admin"
+	nameSocket = "admin_socket"
+)
+
+// activated is in place of an address for a listener that the system has opened for
+// the node: its address is not the node's to choose.
+const activated = "(activated)"
+
+// opened remembers a public listener under its name, to be handed over.
+func (d *Daemon) opened(name, address string, ln net.Listener) net.Listener {
+	d.public = append(d.public, handover.Listener{Name: name, Listener: ln})
+	d.addresses[name] = address
+	return ln
+}
+
+// inherited returns a listener that the process was started with, if it is the one
+// that address means. One that the config does not mean any more is closed.
+func (d *Daemon) inherited(name, address string) (net.Listener, bool) {
+	in := d.opts.Inherited
+	if in == nil || in.Listeners[name] == nil {
+		return nil, false
+	}
+	ln := in.Listeners[name]
+	switch {
+	case in.From == nil:
+		address = activated
+	case in.From.Addresses[name] == activated:
+		address = activated
+	case in.From.Addresses[name] != address:
+		_ = ln.Close()
+		return nil, false
+	}
+	d.log.Debug("listener inherited", "name", name, "address", ln.Addr().String())
+	return d.opened(name, address, ln), true
+}
+
+// own makes the paths of inherited sockets this process's, to be removed at its end,
+// unless they are the system's.
+func (d *Daemon) own() {
+	for _, l := range d.public {
+		if u, ok := l.Listener.(*net.UnixListener); ok && d.addresses[l.Name] != activated {
+			u.SetUnlinkOnClose(true)
+		}
+	}
+}
+
+// listenOn opens a public listener, or takes the one that the process was started with.
+func (d *Daemon) listenOn(ctx context.Context, name, key, address string) (net.Listener, error) {
+	if ln, ok := d.inherited(name, address); ok {
+		return ln, nil
+	}
+	ln, err := listen(ctx, key, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return d.opened(name, address, ln), nil
+}
+
+// listenOnSocket is listenOn for the admin socket.
+func (d *Daemon) listenOnSocket(ctx context.Context) (net.Listener, error) {
+	if ln, ok := d.inherited(nameSocket, d.cfg.AdminSocket); ok {
+		return ln, nil
+	}
+	ln, err := listenSocket(ctx, "admin_socket", d.cfg.AdminSocket)
+	if err != nil {
+		return nil, err
+	}
+	return d.opened(nameSocket, d.cfg.AdminSocket, ln), nil
+}
+
 func listen(ctx context.Context, key, network, address string) (net.Listener, error) {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, network, address)
 	if err != nil {
@@ -41,22 +117,22 @@ func listen(ctx context.Context, key, network, address string) (net.Listener, er
 
 // listenSocket opens a unix socket that only this user may use. A socket that a
 // dead node has left is replaced; one that answers is not.
-func listenSocket(ctx context.Context, path string) (net.Listener, error) {
+func listenSocket(ctx context.Context, key, path string) (net.Listener, error) {
 	if c, err := (&net.Dialer{}).DialContext(ctx, "unix", path); err == nil {
 		_ = c.Close()
-		return nil, &ListenError{"admin_socket", path, syscall.EADDRINUSE}
+		return nil, &ListenError{key, path, syscall.EADDRINUSE}
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSocket != 0 {
 		if err := os.Remove(path); err != nil {
-			return nil, &ListenError{"admin_socket", path, err}
+			return nil, &ListenError{key, path, err}
 		}
 	}
-	ln, err := listen(ctx, "admin_socket", "unix", path)
+	ln, err := listen(ctx, key, "unix", path)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(&ListenError{"admin_socket", path, err}, ln.Close())
+		return nil, errors.Join(&ListenError{key, path, err}, ln.Close())
 	}
 	return ln, nil
 }
@@ -84,16 +160,24 @@ const maxConnections = 16384
 // connState when one has ended. A parked stream is none of them any more.
 type limited struct {
 	net.Listener
+	gate  <-chan struct{} // nothing is accepted before it is closed; nil is open
 	slots chan struct{}
 	done  chan struct{}
 	once  sync.Once
 }
 
-func newLimited(ln net.Listener, n int) *limited {
-	return &limited{Listener: ln, slots: make(chan struct{}, n), done: make(chan struct{})}
+func newLimited(ln net.Listener, n int, gate <-chan struct{}) *limited {
+	return &limited{Listener: ln, gate: gate, slots: make(chan struct{}, n), done: make(chan struct{})}
 }
 
 func (l *limited) Accept() (net.Conn, error) {
+	if l.gate != nil {
+		select {
+		case <-l.gate:
+		case <-l.done:
+			return nil, net.ErrClosed
+		}
+	}
 	select {
 	case l.slots <- struct{}{}:
 	case <-l.done:

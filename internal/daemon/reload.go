@@ -130,6 +130,9 @@ func (d *Daemon) change(by string, text []byte, back *rollback) (*adminapi.Confi
 	if d.draining.Load() || d.life == nil || d.settled {
 		return nil, errors.New("the node is starting or stopping")
 	}
+	if d.upgrading.Load() {
+		return nil, errors.New("the node is being upgraded")
+	}
 	out, err := d.take(text, by, back)
 	if d.refuse(by, err) != nil {
 		return nil, err

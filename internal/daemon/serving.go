@@ -28,6 +28,7 @@ type serving struct {
 	done    chan struct{} // closed when nothing is accepted any more
 	closing atomic.Bool   // the listener is closed on purpose
 	leaving atomic.Bool   // every response asks its client to leave
+	counts  bool          // its calls are those of MCP
 	calls   atomic.Int64  // requests that are being answered, but those that only wait (GET)
 	last    atomic.Int64  // Unix nanoseconds; when one has ended, while leaving
 }
@@ -35,7 +36,7 @@ type serving struct {
 // startServer serves ln, whose connections limit counts, until it is taken down: its
 // turn in the teardown is given by the caller, and cut off is what remains after everything else.
 func (d *Daemon) startServer(name string, srv *http.Server, ln net.Listener, limit *limited, down *teardown, broken chan<- error) *serving {
-	s := &serving{name: name, log: d.log, srv: srv, ln: limit, done: make(chan struct{})}
+	s := &serving{name: name, log: d.log, srv: srv, ln: limit, done: make(chan struct{}), counts: name == "mcp" || name == "relay"}
 	next := srv.Handler
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, next) })
 	srv.ErrorLog = slog.NewLogLogger(d.log.With("component", name).Handler(), slog.LevelDebug)
@@ -84,9 +85,7 @@ func (s *serving) ended() {
 // wish to leave. It returns when grace ends, if that is sooner.
 func (s *serving) leave(grace context.Context) {
 	s.last.Store(time.Now().UnixNano())
-	s.closing.Store(true)
-	_ = s.ln.Close()
-	<-s.done
+	s.closeListener()
 	// Only now: who is asked earlier comes back just when the listener closes, and a
 	// connection that nobody has accepted by then is reset.
 	s.leaving.Store(true)
@@ -102,6 +101,13 @@ func (s *serving) leave(grace context.Context) {
 			return
 		}
 	}
+}
+
+// closeListener closes the listener and nothing else.
+func (s *serving) closeListener() {
+	s.closing.Store(true)
+	_ = s.ln.Close()
+	<-s.done
 }
 
 // shutdown waits for the calls that run, and for also, until grace ends.

@@ -112,7 +112,7 @@ func (c *call) ask(ctx context.Context, t *target) (rule string, err error) {
 					Err: errors.New("requestState is not a string"),
 				}
 			}
-			sealed := c.scope.g.sealState(c.req, u.Name(), state)
+			sealed := c.scope.g.sealState(c.req, u, state)
 			res.Body = jsonrpc.Splice(nil, res.Body, jsonrpc.Member{Key: "requestState", Value: jsonrpc.AppendString(nil, sealed)})
 		}
 	}

@@ -59,6 +59,7 @@ type Gateway struct {
 	opts       Options
 	serverInfo []byte
 	sealer     *mcp.Sealer
+	sealed     atomic.Int64 // Unix seconds until which a handle may be good that ends with this process
 	admitted   counter
 	shedder    *limit.Shedder
 	retries    *limit.Budget
@@ -173,6 +174,16 @@ func (g *Gateway) Hidden() []Hidden {
 
 // Missing names the upstreams that have never been listed, in config order.
 func (g *Gateway) Missing() []string { return g.root.scope.Load().missing() }
+
+// HandlesUntil is when the last handle ends that only this process can honour: it
+// stands for something at an upstream that the process has started or has a session
+// with. It is zero if there was never one.
+func (g *Gateway) HandlesUntil() time.Time {
+	if n := g.sealed.Load(); n != 0 {
+		return time.Unix(n, 0)
+	}
+	return time.Time{}
+}
 
 // Close ends all open subscriptions with their completion result. Calls go on.
 func (g *Gateway) Close() {

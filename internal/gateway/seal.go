@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/fairlead-mcp/fairlead/internal/upstream"
 	"github.com/fairlead-mcp/fairlead/mcp"
 )
 
@@ -17,8 +18,24 @@ const statePurpose = "upstream requestState"
 
 // sealState wraps the requestState of an upstream into an envelope that only the
 // same caller can use, for the same call, for some time.
-func (g *Gateway) sealState(req *mcp.Request, upstream, state string) string {
-	return g.sealer.Seal(mcp.BindRequest(statePurpose, req), joinSealed(upstream, state), stateLife)
+func (g *Gateway) sealState(req *mcp.Request, u *upstream.Upstream, state string) string {
+	g.bound(u, stateLife)
+	return g.sealer.Seal(mcp.BindRequest(statePurpose, req), joinSealed(u.Name(), state), stateLife)
+}
+
+// bound notes that a handle is about to leave. What a remote server of the latest
+// revision gives is good whoever asks it; anything else ends with this process.
+func (g *Gateway) bound(u *upstream.Upstream, life time.Duration) {
+	if u.Spec().URL != "" && u.Status().Version.Modern() {
+		return
+	}
+	until := time.Now().Add(life).Unix()
+	for {
+		last := g.sealed.Load()
+		if last >= until || g.sealed.CompareAndSwap(last, until) {
+			return
+		}
+	}
 }
 
 // joinSealed puts an upstream's name before what it has given.

@@ -111,6 +111,7 @@ func (c *call) ownTask(u *upstream.Upstream, res *mcp.Result) error {
 		if !ok {
 			return errors.New("taskId is not a string")
 		}
+		c.scope.g.bound(u, taskLife)
 		name = c.scope.g.sealer.Seal(mcp.BindPrincipal(taskPurpose, c.req.Principal), joinSealed(u.Name(), id), taskLife)
 	}
 	if jsonrpc.Get(res.Body, "taskId") != nil {

@@ -259,3 +259,25 @@ func (s *sessions) kill() {
 		s.removeLocked(ss)
 	}
 }
+
+// Sessions is the number of sessions that are open now, those of HTTP+SSE included.
+func (s *Handler) Sessions() int {
+	s.sse.mu.Lock()
+	n := len(s.sse.byID)
+	s.sse.mu.Unlock()
+	s.sessions.mu.Lock()
+	defer s.sessions.mu.Unlock()
+	return n + len(s.sessions.byID)
+}
+
+// HasSession reports whether a session, of HTTP+SSE maybe, is open under an id. It
+// is for those who pass requests on to where their sessions are: whose session it is
+// the request itself has to show.
+func (s *Handler) HasSession(id string) bool {
+	s.sse.mu.Lock()
+	_, there := s.sse.byID[id]
+	s.sse.mu.Unlock()
+	s.sessions.mu.Lock()
+	defer s.sessions.mu.Unlock()
+	return there || s.sessions.byID[id] != nil
+}
