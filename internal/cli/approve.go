@@ -71,6 +71,9 @@ func (cmd *approveCmd) list(a *app) error {
 // approve shows the commands of cfg that nobody has approved yet, asks on the
 // terminal and remembers a yes. It returns how many it approved.
 func (a *app) approve(cfg *config.Config, file string, yes bool) (int, error) {
+	if err := cfg.Unpack(); err != nil {
+		return 0, err
+	}
 	store, err := approval.Open(cfg.Data, nil)
 	if err != nil {
 		return 0, failed("check the data directory, or name another with --data", "open the approvals: %w", err)

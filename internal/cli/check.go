@@ -122,7 +122,7 @@ func commandsExist(cfg *config.Config) error {
 	var list config.Errors
 	for i := range cfg.Upstreams {
 		u := &cfg.Upstreams[i]
-		if u.Command == "" {
+		if u.Command == "" || u.BundleDir != "" && strings.HasPrefix(u.Command, u.BundleDir) { // not unpacked yet
 			continue
 		}
 		if _, err := approval.Measure(u); err != nil {

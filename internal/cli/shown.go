@@ -20,7 +20,7 @@ func shown(c *config.Config) map[string]any {
 		u := &c.Upstreams[i]
 		m := map[string]any{
 			"era": u.Era, "timeout": u.Timeout.String(), "start_timeout": u.StartTimeout.String(),
-			"tools": map[string]any{"allow": list(u.Tools.Allow), "deny": list(u.Tools.Deny), "max_result": sizes(u.Tools.MaxResult)}, "max_result": u.MaxResult.String(), "uris": u.URIs, "server_json": u.ServerJSON, "inputs": hidden(slices.Sorted(maps.Keys(u.Inputs))), "labels": list(u.Labels),
+			"tools": map[string]any{"allow": list(u.Tools.Allow), "deny": list(u.Tools.Deny), "max_result": sizes(u.Tools.MaxResult)}, "max_result": u.MaxResult.String(), "uris": u.URIs, "server_json": u.ServerJSON, "bundle": u.Bundle, "inputs": hidden(slices.Sorted(maps.Keys(u.Inputs))), "labels": list(u.Labels),
 		}
 		if u.URL != "" {
 			m["url"], m["headers"] = u.URL, hidden(slices.Sorted(maps.Keys(u.Headers)))

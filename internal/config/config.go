@@ -99,6 +99,9 @@ type Upstream struct {
 	ServerJSON   string                 // file that command or url came from; empty for none
 	ServerFrom   string                 // which part of it: npm, pypi, oci or remote; empty for the first that can be used
 	Inputs       map[string]secret.Text // what ServerJSON asks for
+	Bundle       string                 // file of an MCP bundle that Command came from; empty for none
+	BundleHash   Hash                   // of Bundle
+	BundleDir    string                 // where it is unpacked to
 	Foreign      string                 // file of somebody else that Command came from; empty for none
 	URIs         string                 // original or prefixed
 	MaxResult    ByteSize               // of a tool; zero for no bound

@@ -45,6 +45,9 @@ func (d *decoder) config(root *node) *Config {
 		cfg.AdminSocket = filepath.Join(cfg.Data, "admin.sock")
 	}
 	for i := range cfg.Upstreams {
+		if u := &cfg.Upstreams[i]; u.Bundle != "" && len(d.errs) == 0 {
+			d.bundle(u, cfg.Data)
+		}
 		if u := &cfg.Upstreams[i]; u.Timeout == 0 {
 			u.Timeout = cfg.Limits.CallTimeout
 		}
@@ -394,8 +397,12 @@ func (d *decoder) upstreams(k *key, path string, n *node) (out []Upstream) {
 		d.section(f.value, at, "", upstreamKeys, t)
 		before := len(d.errs)
 		switch {
-		case u.ServerJSON == "" && (u.ServerFrom != "" || len(u.Inputs) > 0):
+		case u.ServerJSON == "" && u.ServerFrom != "", u.ServerJSON == "" && u.Bundle == "" && len(u.Inputs) > 0:
 			d.add(f.place, at, "add server_json: FILE, or remove them", "server_from and inputs are for a server_json")
+		case u.Bundle == "" && u.BundleHash != Hash{}:
+			d.add(f.place, at, "add bundle: FILE, or remove it", "bundle_hash is for a bundle")
+		case u.Bundle != "" && (u.Command != "" || u.URL != "" || u.ServerJSON != ""):
+			d.add(f.place, at, "write one of them", "bundle beside command, url or server_json")
 		case u.ServerJSON != "" && (u.Command != "" || u.URL != ""):
 			d.add(f.place, at, "write one of them", "server_json beside command or url")
 		case u.ServerJSON != "":

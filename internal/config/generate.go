@@ -21,13 +21,15 @@ func Sample() string {
 	b.WriteString("\n")
 	writeDoc(&b, "", &up)
 	b.WriteString("upstreams:\n  #files:\n")
-	var program, remote, registry []key
+	var program, remote, registry, bundled []key
 	for _, k := range upstreamKeys {
 		switch {
 		case k.form == formURL || k.form == formHeaders:
 			remote = append(remote, k)
 		case k.path == "server_json" || k.path == "server_from" || k.path == "inputs":
 			registry = append(registry, k)
+		case k.path == "bundle" || k.path == "bundle_hash":
+			bundled = append(bundled, k)
 		default:
 			program = append(program, k)
 		}
@@ -37,6 +39,8 @@ func Sample() string {
 	writeKeys(&b, "    ", "", remote)
 	b.WriteString("\n  #registry:\n")
 	writeKeys(&b, "    ", "", registry)
+	b.WriteString("\n  #bundled:\n")
+	writeKeys(&b, "    ", "", bundled)
 	return b.String()
 }
 
@@ -284,7 +288,7 @@ func (k *key) schema() map[string]any {
 	case formUpstreams:
 		item := objectSchema(upstreamKeys)
 		item["type"] = "object"
-		item["oneOf"] = []any{map[string]any{"required": []string{"command"}}, map[string]any{"required": []string{"url"}}, map[string]any{"required": []string{"server_json"}}}
+		item["oneOf"] = []any{map[string]any{"required": []string{"command"}}, map[string]any{"required": []string{"url"}}, map[string]any{"required": []string{"server_json"}}, map[string]any{"required": []string{"bundle", "bundle_hash"}}}
 		return byName(upstreamName.String(), item)
 	}
 	return map[string]any{"type": scalar}

@@ -65,12 +65,15 @@ func TestSampleLoads(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "server.json"), []byte(server), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	mcpb := filepath.Join(dir, "server.mcpb")
+	hash := packBundle(t, mcpb, `{"server": {"mcp_config": {"command": "node", "args": ["${__dirname}/x.js"]}}}`)
 	whole = strings.ReplaceAll(whole, "/etc/fairlead/", dir+"/")
+	whole = strings.Replace(whole, "bundle_hash: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "bundle_hash: "+hash, 1)
 	got, err = config.Parse("fairlead.yaml", []byte(whole), env)
 	if err != nil {
 		t.Fatalf("Sample, uncommented: %v\n%s", err, whole)
 	}
-	if len(got.Upstreams) != 3 || got.Upstreams[2].URL != "https://acme.example.com/mcp" || got.Upstreams[0].Env["GITHUB_TOKEN"].Reveal() != "t" || len(got.Auth.Tokens) != 1 || got.Log.Format == "" {
+	if len(got.Upstreams) != 4 || got.Upstreams[3].Command != "node" || got.Upstreams[2].URL != "https://acme.example.com/mcp" || got.Upstreams[0].Env["GITHUB_TOKEN"].Reveal() != "t" || len(got.Auth.Tokens) != 1 || got.Log.Format == "" {
 		t.Errorf("Sample, uncommented: got %+v", got)
 	}
 }

@@ -13,8 +13,18 @@ var manyKeys = []key{
 		field: func(t *target) any { return &t.upstream.ServerFrom },
 	},
 	{
+		path: "bundle", form: formFile, example: "/etc/fairlead/server.mcpb",
+		doc:   "MCP bundle (MCPB): a zip file with a server and a manifest.json that says how it is run, in place of command. It is unpacked in the data directory, and its command is shown and approved before it runs. What it asks the user for comes from inputs.",
+		field: func(t *target) any { return &t.upstream.Bundle },
+	},
+	{
+		path: "bundle_hash", form: formHash, example: "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+		doc:   "SHA-256 of the bundle. Required with it: another file is not unpacked.",
+		field: func(t *target) any { return &t.upstream.BundleHash },
+	},
+	{
 		path: "inputs", form: formInputs, example: "{tenant: \"${TENANT}\"}",
-		doc:   "Values that server_json asks for: arguments and variables, by name. The values are never shown or logged, but for those of arguments.",
+		doc:   "Values that server_json or bundle asks for, by name: arguments, variables, user_config (several of one separated by commas). The values are never shown or logged, but for those of arguments.",
 		field: func(t *target) any { return &t.upstream.Inputs },
 	},
 	{

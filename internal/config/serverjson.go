@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,11 +49,7 @@ func (d *decoder) serverJSON(at string, u *Upstream) {
 	}
 	d.errs = append(d.errs, sub.errs...)
 	if len(sub.errs) == 0 {
-		for name := range u.Inputs {
-			if !s.used[name] {
-				d.add(d.places[join(at+".inputs", name)], join(at+".inputs", name), suggest(name, slices.Collect(mapKeys(s.names))), "%s asks for no such input", filepath.Base(file))
-			}
-		}
+		d.unusedInputs(at, u, s.names, s.used)
 	}
 }
 

@@ -159,6 +159,9 @@ func New(cfg *config.Config, opts *Options) (*Daemon, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
+	if err := cfg.Unpack(); err != nil {
+		return nil, err
+	}
 	d.starts = upstream.NewStarts(cmp.Or(cfg.Limits.Starts, max(4, 2*runtime.GOMAXPROCS(0))))
 	d.sandbox = sandbox.New(cfg.Data, &sandbox.Options{Logger: d.log})
 	cert, err := certificate(cfg)

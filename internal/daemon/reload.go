@@ -196,6 +196,9 @@ func certificate(cfg *config.Config) (*tls.Certificate, error) {
 // approved refuses commands that nobody has approved, where commands need that: as
 // a start of the node would.
 func (d *Daemon) approved(cfg *config.Config) error {
+	if err := cfg.Unpack(); err != nil {
+		return err // only what is there can be measured
+	}
 	if d.opts.Approvals == nil {
 		return nil
 	}
