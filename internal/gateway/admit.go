@@ -11,10 +11,16 @@ import (
 
 // counter counts what runs, up to a bound.
 type counter struct {
-	max int
+	max  int
+	rule string // what admit says: the same for each call
+	undo func() // leave
 
 	mu sync.Mutex
 	n  int
+}
+
+func (k *counter) init(most int) {
+	k.max, k.rule, k.undo = most, "at most "+strconv.Itoa(most)+" calls", k.leave
 }
 
 func (k *counter) enter() bool {
@@ -44,13 +50,12 @@ func (k *counter) share() float64 {
 // at once can go elsewhere.
 func admit(_ context.Context, c *call) (rule string, err error) {
 	k := &c.scope.g.admitted
-	rule = "at most " + strconv.Itoa(k.max) + " calls"
 	if err := c.shedCall(); err != nil {
 		return "shed by priority", err
 	}
 	if !k.enter() {
-		return rule, &upstream.Failure{Class: upstream.Overloaded, Reason: "as many calls run as the node takes", RetryAfter: time.Second, RetrySafe: true}
+		return k.rule, &upstream.Failure{Class: upstream.Overloaded, Reason: "as many calls run as the node takes", RetryAfter: time.Second, RetrySafe: true}
 	}
-	c.after = append(c.after, k.leave)
-	return rule, nil
+	c.after = append(c.after, k.undo)
+	return k.rule, nil
 }

@@ -135,6 +135,9 @@ func passed(raw []byte, asks, tasks bool) []byte {
 	if raw == nil {
 		return []byte(`{}`)
 	}
+	if len(raw) == len(`{}`) { // nothing to leave out
+		return raw
+	}
 	edits := []jsonrpc.Member{{Key: "tasks"}}
 	if !asks {
 		edits = append(edits, jsonrpc.Member{Key: "elicitation"}, jsonrpc.Member{Key: "sampling"}, jsonrpc.Member{Key: "roots"})

@@ -57,6 +57,7 @@ const (
 // Gateway is many upstreams as one server. It is safe for concurrent use.
 type Gateway struct {
 	opts       Options
+	stages     []stage
 	serverInfo []byte
 	sealer     *mcp.Sealer
 	sealed     atomic.Int64 // Unix seconds until which a handle may be good that ends with this process
@@ -120,7 +121,8 @@ func New(upstreams []*upstream.Upstream, opts *Options) *Gateway {
 		jsonrpc.Member{Key: "name", Value: jsonrpc.AppendString(nil, g.opts.Name)},
 		jsonrpc.Member{Key: "version", Value: jsonrpc.AppendString(nil, g.opts.Version)})
 	g.sealer = mcp.NewSealer(g.opts.Keys...)
-	g.admitted.max = g.opts.MaxCalls
+	g.stages = stages()
+	g.admitted.init(g.opts.MaxCalls)
 	g.shedder = limit.NewShedder(g.opts.Memory)
 	g.retries = limit.NewBudget(retryShare, retryBurst)
 	g.history = newHistory()

@@ -125,8 +125,7 @@ func TestFaultsOfRemotes(t *testing.T) {
 		{"503 with a time", status(503, "Retry-After: 60"), "idempotent", upstream.RateLimited, 1, true},
 		{"401", status(401), "idempotent", upstream.Unavailable, 1, false},
 		{"403", status(403), "idempotent", upstream.Unavailable, 1, false},
-		// A server that redirects has not begun; the client asks again in a way that could follow.
-		{"a redirect", status(307, "Location: http://127.0.0.1:1/mcp"), "plain", upstream.ProtocolError, 2, false},
+		{"a redirect", status(307, "Location: http://127.0.0.1:1/mcp"), "plain", upstream.ProtocolError, 1, false},
 		{"a web page", status(200, "Content-Type: text/html"), "idempotent", upstream.ProtocolError, 1, false},
 	} {
 		t.Run(tt.name+" "+tt.tool, func(t *testing.T) {
@@ -206,7 +205,7 @@ func TestRefusedAtTheDoor(t *testing.T) {
 			r := newRemote(t, nil)
 			r.Start()
 			return strings.Replace(r.URL, "http:", "https:", 1), r
-		}, "TLS handshake", upstream.Restarting},
+		}, "HTTP response to HTTPS client", upstream.Restarting},
 		{"TLS of an old version", func(t *testing.T) (string, *remote) {
 			r := newRemote(t, nil)
 			r.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}

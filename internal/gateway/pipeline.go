@@ -75,6 +75,7 @@ type call struct {
 	out     *mcp.Request    // set by resolve: the request as the upstream gets it, but for the name
 	name    func(t *target) // set by resolve: writes the upstream's name into out
 	after   []func()        // undone when the call has ended, the last one first
+	room    [4]func()       // for after: most calls need no more
 	// narrow, set by a stage, bounds the context of the stages after it.
 	narrow     func(context.Context) (context.Context, func())
 	progressed func()             // set by deadline where progress moves it
@@ -89,15 +90,17 @@ type call struct {
 func (s *scope) call(ctx context.Context, req *mcp.Request, sink mcp.Sink) (mcp.Result, error) {
 	began := time.Now()
 	c := &call{began: began, scope: s, req: req, sink: sink}
+	c.after = c.room[:0]
 	defer func() { // also when a stage panics: what it has taken is given back
 		for _, undo := range slices.Backward(c.after) {
 			undo()
 		}
 	}()
 	trace := Trace{ID: s.g.history.next(), Began: began, Method: req.Method, Name: req.Name, Principal: req.Principal}
+	trace.Decisions = make([]Decision, 0, len(s.g.stages))
 	last := began
 	var err error
-	for _, st := range stages() {
+	for _, st := range c.scope.g.stages {
 		var rule string
 		rule, err = st.run(ctx, c)
 		now := time.Now()

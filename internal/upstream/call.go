@@ -50,11 +50,14 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 		return mcp.Result{}, err
 	}
 	defer func() { done(err) }()
-	callCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	// The transport ends calls itself when the connection goes; this makes it so for any Handler.
-	defer context.AfterFunc(l.ctx, func() { cancel(mcp.ErrClosed) })()
-
+	callCtx := ctx
+	if !l.conn.Ends {
+		var cancel context.CancelCauseFunc
+		callCtx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		// The transport ends calls itself when the connection goes; this makes it so for any Handler.
+		defer context.AfterFunc(l.ctx, func() { cancel(mcp.ErrClosed) })()
+	}
 	if res, err = l.conn.Handler.Handle(callCtx, req, sink); err != nil {
 		return mcp.Result{}, u.failure(ctx, l, req.Method, err)
 	}

@@ -81,7 +81,7 @@ func (u *Upstream) dialRemote(_ context.Context, whose Whose) (*Conn, error) {
 			u.log.Warn("tool left out", "tool", tool, "err", err)
 		},
 	})
-	return &Conn{Handler: c, Version: c.Version, Close: func() error { return closeWithin(5*time.Second, c.Close) }}, nil
+	return &Conn{Handler: c, Version: c.Version, Ends: true, Close: func() error { return closeWithin(5*time.Second, c.Close) }}, nil
 }
 
 // offered is what a server of an old revision may ask the owner of a connection. The

@@ -187,6 +187,8 @@ type Conn struct {
 	Err func() error
 	// Close ends the connection and returns when nothing of it is left. It may be nil.
 	Close func() error
+	// Ends says that Close ends the calls at once, so that nobody else has to.
+	Ends bool
 	// Version tells the revision that the upstream is spoken to in. Nil means that
 	// what it says of itself decides.
 	Version func() mcp.Version

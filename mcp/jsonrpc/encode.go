@@ -9,6 +9,9 @@ import (
 // AppendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD.
 func AppendString[T ~string | ~[]byte](dst []byte, s T) []byte {
 	const hex = "0123456789abcdef"
+	if dst == nil {
+		dst = make([]byte, 0, len(s)+len(`""`))
+	}
 	dst = append(dst, '"')
 	done := 0
 	for i := 0; i < len(s); {

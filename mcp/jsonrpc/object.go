@@ -67,6 +67,13 @@ func Splice(dst, obj []byte, edits ...Member) []byte {
 		return Splice(dst, Splice(nil, obj, edits[:atOnce]...), edits[atOnce:]...)
 	}
 	var done uint64
+	if dst == nil {
+		size := len(obj) + 2
+		for i := range edits {
+			size += len(edits[i].Key) + len(edits[i].Value) + len(`"":,`)
+		}
+		dst = make([]byte, 0, size)
+	}
 	dst = append(dst, '{')
 	first := true
 	w := walkObject(obj)
