@@ -109,6 +109,7 @@ type Upstream struct {
 	Timeouts     []Timeout              // of some calls, in the order of the file
 	TimeoutMax   time.Duration          // of a call with progress; zero where progress does not count
 	StartTimeout time.Duration          // until the upstream has answered its first request
+	Roots        []string               // absolute paths and file: URIs that the program is told of
 	Instances    string                 // who shares a connection: auto, shared, principal, session, or how many children share the work
 	Start        string                 // eager or lazy; empty is eager
 	IdleStop     time.Duration          // after which what nobody needs is stopped; zero is never

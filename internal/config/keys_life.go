@@ -17,6 +17,11 @@ var lifeKeys = []key{
 		doc:   "Time without a call or a subscription after which the upstream is stopped. It stays listed, and the next call or subscription starts it again.",
 		field: func(t *target) any { return &t.upstream.IdleStop },
 	},
+	{
+		path: "roots", form: formTexts, example: "[/srv/files]",
+		doc:   "Directories that a program of revision 2025-11-25 or before is told when it asks for its client's roots, as absolute paths or file: URIs. Without it such a program gets those of the one caller that it belongs to, or none. Later revisions ask each caller.",
+		field: func(t *target) any { return &t.upstream.Roots },
+	},
 }
 
 // guardKeys are those keys of an upstream that say how much it gets, and for how long.

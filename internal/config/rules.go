@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -91,9 +93,14 @@ func (u *Upstream) problems() (out []problem) {
 	for _, odd := range []struct {
 		key   string
 		isSet bool
-	}{{"args", len(u.Args) > 0}, {"env", len(u.Env) > 0}, {"env_pass", len(u.EnvPass) > 0}, {"cwd", u.Dir != ""}, {"limits.cpu", u.Limits.CPU > 0}, {"limits.open_files", u.Limits.OpenFiles > 0}, {"limits.file_size", u.Limits.FileSize > 0}, {"limits.core", u.Limits.Core > 0}, {"setuid", u.Setuid}} {
+	}{{"args", len(u.Args) > 0}, {"env", len(u.Env) > 0}, {"env_pass", len(u.EnvPass) > 0}, {"cwd", u.Dir != ""}, {"limits.cpu", u.Limits.CPU > 0}, {"limits.open_files", u.Limits.OpenFiles > 0}, {"limits.file_size", u.Limits.FileSize > 0}, {"limits.core", u.Limits.Core > 0}, {"setuid", u.Setuid}, {"roots", len(u.Roots) > 0}} {
 		if odd.isSet && u.URL != "" {
 			out = append(out, problem{odd.key, "this is for a command, and the upstream has a url", "remove it"})
+		}
+	}
+	for i, root := range u.Roots {
+		if _, ok := RootURI(root); !ok {
+			out = append(out, problem{fmt.Sprintf("roots[%d]", i), "neither an absolute path nor a file: URI", "write it as in /srv/files or file:///srv/files"})
 		}
 	}
 	for _, t := range u.Timeouts {
@@ -119,6 +126,15 @@ func (u *Upstream) problems() (out []problem) {
 		out = append(out, problem{"headers", "this is for a url, and the upstream has a command", "remove it, or write env"})
 	}
 	return out
+}
+
+// RootURI returns the file: URI of one of the roots of an upstream.
+func RootURI(root string) (uri string, ok bool) {
+	if filepath.IsAbs(root) {
+		return (&url.URL{Scheme: "file", Path: filepath.ToSlash(root)}).String(), true
+	}
+	u, err := url.Parse(root)
+	return root, err == nil && u.Scheme == "file" && u.Host == "" && strings.HasPrefix(u.Path, "/")
 }
 
 // rules adds broken rules, each at the place of its key or of what is around it.

@@ -25,7 +25,7 @@ import (
 
 // gossip is a server with everything that could reach the wrong caller.
 func gossip() (*mcp.Server, error) {
-	s := mcp.NewServer("gossip", "1", &mcp.ServerOptions{Logging: true, PageSize: 100})
+	s := mcp.NewServer("gossip", "1", &mcp.ServerOptions{Logging: true, PageSize: 100, Tasks: &mcp.TaskOptions{PollInterval: time.Millisecond}})
 	err := errors.Join(
 		mcp.AddTool(s, mcp.Tool{Name: "form"}, func(ctx context.Context, call *mcp.Call, in text) (string, error) {
 			r, action, err := mcp.ElicitAs[text](ctx, call, "q", "Say a word, "+in.Text)
@@ -97,6 +97,12 @@ type person struct {
 // newPerson answers what it is asked with its name.
 func newPerson(t *testing.T, n *node, name, path string, era streamhttp.Era) *person {
 	t.Helper()
+	return newPersonBy(t, n, name, path, &streamhttp.ClientOptions{}, era == streamhttp.EraModern)
+}
+
+// newPersonBy is newPerson by a way of its own to the node.
+func newPersonBy(t *testing.T, n *node, name, path string, way *streamhttp.ClientOptions, modern bool) *person {
+	t.Helper()
 	p := &person{name: name}
 	saw := func(what string) {
 		p.mu.Lock()
@@ -117,7 +123,11 @@ func newPerson(t *testing.T, n *node, name, path string, era streamhttp.Era) *pe
 			return []mcp.Root{{URI: "file:///" + name}}, nil
 		},
 	}
-	p.h = streamhttp.NewClient(n.Endpoint+path, &streamhttp.ClientOptions{Era: era, Header: http.Header{"Authorization": {"Bearer " + name}}})
+	way.Header = http.Header{"Authorization": {"Bearer " + name}}
+	if way.Era = streamhttp.EraLegacy; modern {
+		way.Era = streamhttp.EraModern
+	}
+	p.h = streamhttp.NewClient(n.Endpoint+path, way)
 	t.Cleanup(func() { _ = p.h.Close(context.Background()) })
 	p.c = mcp.NewClient(name, "1", p.h, opts)
 	return p
@@ -234,6 +244,30 @@ func hold(t *testing.T, p *person) (release func()) {
 		t.Fatal("the call that was to last has ended")
 	}
 	return func() { cancel(); <-ended }
+}
+
+// TestRootsOfTheConfig: a program that wants roots gets those of its config, also
+// where it is shared, and no caller is asked.
+func TestRootsOfTheConfig(t *testing.T) {
+	cfg := settings(t)
+	child := cfg.Upstreams[0]
+	child.Env[childEnv] = secret.New("gossip")
+	child.Era, child.Roots = config.EraLegacy, []string{"/srv/the files"}
+	cfg.Upstreams = nil
+	for _, name := range []string{"shared", "principal"} {
+		child.Name, child.Instances = name, name
+		cfg.Upstreams = append(cfg.Upstreams, child)
+	}
+	cfg.Auth.Tokens = []config.Token{{Name: "alice", Hash: config.HashToken("alice")}}
+	n := start(t, cfg)
+	t.Cleanup(n.Kill)
+	for _, path := range []string{"/shared", "/principal"} {
+		alice := newPerson(t, n, "alice", path, streamhttp.EraModern)
+		res, err := alice.c.CallTool(t.Context(), "roots", text{}, nil)
+		if err != nil || res.Text() != "accept srv/the%20files" || len(alice.asked) > 0 {
+			t.Errorf("%s: %v, %v; asked %q", path, res, err, alice.asked)
+		}
+	}
 }
 
 // TestLogsAreTheCallersOwn: while a call of somebody else is in flight and asks for

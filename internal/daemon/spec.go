@@ -34,6 +34,11 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 	for pattern, size := range u.Tools.MaxResult {
 		s.MaxResults[pattern] = int(size)
 	}
+	for _, root := range u.Roots {
+		if uri, ok := config.RootURI(root); ok { // the config is checked
+			s.Roots = append(s.Roots, uri)
+		}
+	}
 	if u.URL != "" {
 		s.Header = map[string][]string{}
 		for name, value := range u.Headers {

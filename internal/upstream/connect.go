@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 	"github.com/fairlead-mcp/fairlead/mcp/stdio"
 	"github.com/fairlead-mcp/fairlead/mcp/streamhttp"
 )
@@ -48,6 +49,9 @@ func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 		err = child.explain(err)
 		child.release()
 		return nil, err
+	}
+	if len(u.spec.Roots) > 0 {
+		c.OnAsk(u.roots)
 	}
 	return &Conn{
 		Handler: c,
@@ -89,6 +93,30 @@ func (u *Upstream) dialRemote(_ context.Context, whose Whose) (*Conn, error) {
 // to those who could be asked, and where callers have connections of their own
 // that is decided there.
 func (u *Upstream) offered(w Whose) []byte {
+	caps := u.offeredBy(w)
+	if len(u.spec.Roots) > 0 {
+		caps = jsonrpc.Splice(nil, caps, jsonrpc.Member{Key: "roots", Value: []byte(`{}`)})
+	}
+	return caps
+}
+
+// roots answers a program that asks for the roots of its client, whatever call is in
+// flight. It asks nobody for anything else.
+func (u *Upstream) roots(_ context.Context, q mcp.InputRequest) (mcp.Raw, error) {
+	if q.Method != mcp.MethodListRoots {
+		return nil, mcp.Errorf(jsonrpc.CodeInternalError, "The request belongs to no call that could be asked %s", q.Method)
+	}
+	list := []byte(`{"roots":[`)
+	for i, uri := range u.spec.Roots {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(jsonrpc.AppendString(append(list, `{"uri":`...), uri), '}')
+	}
+	return append(list, "]}"...), nil
+}
+
+func (u *Upstream) offeredBy(w Whose) []byte {
 	switch {
 	case w.Capabilities != "":
 		return []byte(w.Capabilities)

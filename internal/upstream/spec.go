@@ -62,6 +62,9 @@ type Spec struct {
 	StopTimeout time.Duration
 	// Limits bound the program and what it starts, where there is a sandbox.
 	Limits sandbox.Limits
+	// Roots are what a program of a revision with sessions is told when it asks for the
+	// roots of its client, as URIs. Nil leaves that to the caller whose connection it is.
+	Roots []string
 	// Instances says who shares a connection. Empty means InstancesAuto.
 	Instances Instances
 	// Size is how many shared connections there are, for programs: children among
