@@ -98,6 +98,12 @@ type process struct {
 // start runs a node with the lines given in its config, until the test ends.
 func start(t *testing.T, lines ...string) *process {
 	t.Helper()
+	return startBy(t, func(cmd *exec.Cmd) {}, lines...)
+}
+
+// startBy is start with what prepare makes of the command.
+func startBy(t *testing.T, prepare func(*exec.Cmd), lines ...string) *process {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "fl") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +120,7 @@ func start(t *testing.T, lines ...string) *process {
 	p.cmd = exec.Command(os.Args[0], "serve", "--config", p.config)
 	p.cmd.Env = append(os.Environ(), programEnv+"=1", "GORACE=atexit_sleep_ms=0")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	prepare(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +139,7 @@ func start(t *testing.T, lines ...string) *process {
 	eventually(t, "the upstreams", func() bool {
 		select {
 		case <-p.ended:
-			t.Fatal("the node has ended")
+			t.Fatalf("the node has ended:\n%s", p.log())
 		default:
 		}
 		st, err := p.admin.Status(t.Context())

@@ -50,10 +50,11 @@ var layers = []layer{
 	{"internal/gateway", "many upstreams as one server: names, lists, subscriptions, the pipeline list", []string{"mcp", "mcp/jsonrpc", "internal/limit", "internal/upstream"}, nil},
 	{"internal/health", "components, states, hysteresis, resources", nil, nil},
 	{"internal/adminapi", "types of the control API and its client", nil, []string{"github.com/go-json-experiment/json"}},
+	{"internal/sdnotify", "what systemd is told: ready, reloading, stopping, alive", nil, nil},
 	{"internal/handover", "listeners and their process: inherited from the system, handed over to a new one", nil, []string{"github.com/go-json-experiment/json"}},
-	{"internal/daemon", "the only wiring: `New`, `Run`, `Reload`, `Stop`, a named teardown stack", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/adminapi", "internal/approval", "internal/config", "internal/gateway", "internal/handover", "internal/health", "internal/sandbox", "internal/secret", "internal/state", "internal/supervise", "internal/upstream"}, []string{"github.com/go-json-experiment/json", "golang.org/x/sync", "github.com/fsnotify/fsnotify"}},
+	{"internal/daemon", "the only wiring: `New`, `Run`, `Reload`, `Stop`, a named teardown stack", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "internal/adminapi", "internal/approval", "internal/config", "internal/gateway", "internal/handover", "internal/health", "internal/sandbox", "internal/sdnotify", "internal/secret", "internal/state", "internal/supervise", "internal/upstream"}, []string{"github.com/go-json-experiment/json", "golang.org/x/sync", "github.com/fsnotify/fsnotify"}},
 	{"node", "options around `internal/daemon` for programs that bring their own `mcp.Server`", []string{"mcp", "internal/config", "internal/daemon"}, nil},
-	{"internal/cli", "command table, output as text and JSON, hints", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "mcp/oauth", "internal/adminapi", "internal/approval", "internal/config", "internal/daemon", "internal/handover", "internal/secret"}, []string{"github.com/alecthomas/kong", "github.com/go-json-experiment/json", "github.com/rogpeppe/go-internal/diff"}},
+	{"internal/cli", "command table, output as text and JSON, hints", []string{"mcp", "mcp/jsonrpc", "mcp/stdio", "mcp/streamhttp", "mcp/oauth", "internal/adminapi", "internal/approval", "internal/config", "internal/daemon", "internal/handover", "internal/sdnotify", "internal/secret"}, []string{"github.com/alecthomas/kong", "github.com/go-json-experiment/json", "github.com/rogpeppe/go-internal/diff"}},
 	{"cmd/fairlead", "main, three lines", []string{"internal/cli"}, nil},
 }
 

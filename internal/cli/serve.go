@@ -18,6 +18,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/internal/config"
 	"github.com/fairlead-mcp/fairlead/internal/daemon"
 	"github.com/fairlead-mcp/fairlead/internal/handover"
+	"github.com/fairlead-mcp/fairlead/internal/sdnotify"
 )
 
 type serveCmd struct {
@@ -39,12 +40,17 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return failed("start the node without LISTEN_FDS in its environment", "descriptors: %w", err)
 	}
-	err = cmd.serve(ctx, a, inherited)
+	manager, err := sdnotify.Open(a.lookup)
+	if err != nil {
+		return failed("start the node without NOTIFY_SOCKET in its environment", "%w", err)
+	}
+	defer manager.Close()
+	err = cmd.serve(ctx, a, inherited, manager)
 	inherited.Fail(err)
 	return err
 }
 
-func (cmd *serveCmd) serve(ctx context.Context, a *app, inherited *handover.Inherited) error {
+func (cmd *serveCmd) serve(ctx context.Context, a *app, inherited *handover.Inherited, manager *sdnotify.Notifier) error {
 	cfg, file, text, err := cmd.load(a)
 	if err != nil {
 		return err
@@ -86,7 +92,7 @@ func (cmd *serveCmd) serve(ctx context.Context, a *app, inherited *handover.Inhe
 	}
 	d, err := daemon.New(cfg, &daemon.Options{
 		Logger: a.logger(cfg.Log), Version: version(), Lookup: a.lookup, Approvals: approvals, ForeignOnly: cmd.Config != "", Source: from,
-		Inherited: inherited, Program: a.program(),
+		Inherited: inherited, Program: a.program(), Notify: manager,
 		OnReady: func(at daemon.Addresses) {
 			if inherited.From == nil { // else it has been said, to a terminal that may be gone
 				a.announce(at, demo)

@@ -30,6 +30,7 @@ import (
 	"github.com/fairlead-mcp/fairlead/internal/handover"
 	"github.com/fairlead-mcp/fairlead/internal/health"
 	"github.com/fairlead-mcp/fairlead/internal/sandbox"
+	"github.com/fairlead-mcp/fairlead/internal/sdnotify"
 	"github.com/fairlead-mcp/fairlead/internal/state"
 	"github.com/fairlead-mcp/fairlead/internal/supervise"
 	"github.com/fairlead-mcp/fairlead/internal/upstream"
@@ -61,6 +62,8 @@ type Options struct {
 	// Inherited are the listeners that the process was started with, and the process
 	// that it takes over from. Nil means none.
 	Inherited *handover.Inherited
+	// Notify tells the service manager. Nil means that there is none.
+	Notify *sdnotify.Notifier
 	// Program is what an upgrade starts. Without a path there is no upgrade.
 	Program handover.Program
 	// Servers are compiled into the program. They stand before the config's upstreams.
@@ -307,6 +310,7 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	d.where.Store(&where)
 	d.ready.Store(true)
 	close(d.gate)
+	d.runManager(ctx, down)
 	d.log.Info("node ready", "endpoint", where.Endpoint, "admin", where.Admin)
 	if d.opts.OnReady != nil {
 		d.opts.OnReady(where)
@@ -348,6 +352,9 @@ func (d *Daemon) untilEnd(ctx context.Context, down *teardown) error {
 func (d *Daemon) announceEnd(inOrder bool) {
 	d.draining.Store(true)
 	d.ready.Store(false)
+	if !d.replaced {
+		d.opts.Notify.Stopping("finishing calls")
+	}
 	delay := d.now.Load().cfg.ShutdownDelay
 	if !inOrder || delay == 0 {
 		return

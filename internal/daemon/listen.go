@@ -73,6 +73,22 @@ func (d *Daemon) inherited(name, address string) (net.Listener, bool) {
 	return d.opened(name, address, ln), true
 }
 
+// checkActivated holds a socket that the system has opened against the rule for
+// addresses of the config: what other machines can reach needs tokens.
+func (d *Daemon) checkActivated(name, key string, ln net.Listener) error {
+	if d.addresses[name] != activated {
+		return nil
+	}
+	tcp, ok := ln.Addr().(*net.TCPAddr)
+	switch {
+	case !ok:
+		return &ListenError{key, ln.Addr().String(), fmt.Errorf("the socket %q that systemd has opened, %s, is not a TCP socket", name, ln.Addr())}
+	case !tcp.IP.IsLoopback() && len(d.cfg.Auth.Tokens) == 0:
+		return &ListenError{key, ln.Addr().String(), fmt.Errorf("other machines can reach %s, which systemd has opened, and there are no auth.tokens: everybody could call every tool", ln.Addr())}
+	}
+	return nil
+}
+
 // own makes the paths of inherited sockets this process's, to be removed at its end,
 // unless they are the system's.
 func (d *Daemon) own() {
@@ -86,7 +102,7 @@ func (d *Daemon) own() {
 // listenOn opens a public listener, or takes the one that the process was started with.
 func (d *Daemon) listenOn(ctx context.Context, name, key, address string) (net.Listener, error) {
 	if ln, ok := d.inherited(name, address); ok {
-		return ln, nil
+		return ln, d.checkActivated(name, key, ln)
 	}
 	ln, err := listen(ctx, key, "tcp", address)
 	if err != nil {

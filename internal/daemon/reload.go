@@ -133,7 +133,9 @@ func (d *Daemon) change(by string, text []byte, back *rollback) (*adminapi.Confi
 	if d.upgrading.Load() {
 		return nil, errors.New("the node is being upgraded")
 	}
+	d.opts.Notify.Reloading()
 	out, err := d.take(text, by, back)
+	d.opts.Notify.Ready(d.summary())
 	if d.refuse(by, err) != nil {
 		return nil, err
 	}

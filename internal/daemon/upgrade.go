@@ -211,6 +211,7 @@ func (d *Daemon) stepAside(down *teardown, s *handover.Successor, ready *handove
 			srv.closeListener()
 		}
 	}
+	d.opts.Notify.MainPID(ready.PID) // only this process can say so, and from then on only that one is heard
 	if err := s.Send(handover.Message{Go: true, Draining: d.drains(until)}); err != nil {
 		d.log.Error("the new process has gone", "component", "upgrade", "err", err)
 	}
