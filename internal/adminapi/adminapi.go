@@ -118,10 +118,11 @@ type Upstream struct {
 	Limits      []Limit        `json:"limits,omitempty"`    // of the child
 	LimitHits   map[string]int `json:"limitHits,omitempty"` // limit -> how often a child has reached it
 	// Faults counts what a child has done that the protocol does not have, by what it was.
-	Faults   map[string]uint64 `json:"faults,omitempty"`
-	Breaker  Breaker           `json:"breaker"`
-	Drained  bool              `json:"drained"`  // takes no new calls
-	Endpoint string            `json:"endpoint"` // URL of /mcp/NAME
+	Faults        map[string]uint64 `json:"faults,omitempty"`
+	StderrDropped uint64            `json:"stderrDropped,omitzero"` // lines of children's standard error that were not logged
+	Breaker       Breaker           `json:"breaker"`
+	Drained       bool              `json:"drained"`  // takes no new calls
+	Endpoint      string            `json:"endpoint"` // URL of /mcp/NAME
 }
 
 // Connection is one connection of an upstream, and with it a child or a session.

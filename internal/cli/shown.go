@@ -31,7 +31,7 @@ func shown(c *config.Config) map[string]any {
 				"memory": u.Limits.Memory.String(), "processes": u.Limits.Processes, "cpu": u.Limits.CPU, "open_files": u.Limits.OpenFiles,
 				"file_size": u.Limits.FileSize.String(), "core": u.Limits.Core.String(),
 			}
-			m["setuid"] = u.Setuid
+			m["setuid"], m["restart_after"] = u.Setuid, u.RestartAfter
 		}
 		upstreams[u.Name] = m
 	}

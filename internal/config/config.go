@@ -119,6 +119,7 @@ type Upstream struct {
 	QueueWait    time.Duration          // of a call; zero for the default
 	Critical     bool                   // without it the node is not ready
 	Limits       ChildLimits            // of the command
+	RestartAfter int                    // probes that the command may leave unanswered; zero for the default
 	Setuid       bool                   // the command may gain privileges
 }
 

@@ -44,6 +44,11 @@ var childKeys = []key{
 		field: func(t *target) any { return &t.upstream.Limits.Core },
 	},
 	{
+		path: "restart_after", form: formCount, defNote: "3", example: "6",
+		doc:   "Probes in a row, one every 10 s, that the command may leave unanswered before it is ended and started again. While it works on calls that still have time it counts as busy, and is left alone.",
+		field: func(t *target) any { return &t.upstream.RestartAfter },
+	},
+	{
 		path: "setuid", form: formBool, defNote: "false", example: "true",
 		doc:   "Whether programs that the command starts may gain privileges by their set-user-ID bit or file capabilities, as sudo and ping do.",
 		field: func(t *target) any { return &t.upstream.Setuid },

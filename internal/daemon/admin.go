@@ -181,7 +181,7 @@ func (d *Daemon) upstream(u *upstream.Upstream) adminapi.Upstream {
 	for _, b := range s.Bounds {
 		out.Limits = append(out.Limits, adminapi.Limit{Limit: b.Limit, Value: b.Value, By: b.By})
 	}
-	out.LimitHits = s.Hits
+	out.LimitHits, out.StderrDropped = s.Hits, s.Dropped
 	for fault, n := range u.Faults() {
 		if out.Faults == nil {
 			out.Faults = make(map[string]uint64)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -28,12 +29,23 @@ func (d *Daemon) newMonitor(l *lineup) *health.Monitor {
 // watched are the components of a lineup.
 func (d *Daemon) watched(l *lineup) (list []health.Component) {
 	for _, m := range l.members {
-		list = append(list, health.Component{Name: upstreamPrefix + m.name, Critical: m.critical, Check: m.up.Probe, Every: d.opts.ProbeEvery, Timeout: d.opts.ProbeTimeout})
+		list = append(list, health.Component{Name: upstreamPrefix + m.name, Critical: m.critical, Check: probe(m.up), Every: d.opts.ProbeEvery, Timeout: d.opts.ProbeTimeout})
 	}
 	if d.opts.Source != nil {
 		list = append(list, health.Component{Name: configComponent, Check: d.reloads.check})
 	}
 	return append(list, d.resources...)
+}
+
+// probe is the check of an upstream. One that is busy works.
+func probe(u *upstream.Upstream) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := u.Probe(ctx)
+		if errors.Is(err, upstream.ErrBusy) {
+			return health.Warn(err)
+		}
+		return err
+	}
 }
 
 // runMonitor checks until it is taken down.

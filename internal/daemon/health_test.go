@@ -76,7 +76,7 @@ func TestCriticalUpstream(t *testing.T) {
 func TestProbesOfAHungChild(t *testing.T) {
 	for _, era := range []config.Era{config.EraModern, config.EraLegacy} {
 		cfg := settings(t)
-		cfg.Upstreams[0].Era = era
+		cfg.Upstreams[0].Era, cfg.Upstreams[0].RestartAfter = era, 1e6 // TestHangingChild is about the restart
 		n := startWith(t, cfg, &daemon.Options{ProbeEvery: 10 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond})
 		n.component(t, "upstream one", "healthy")
 		child, err := os.FindProcess(n.pid(t, 0))

@@ -46,6 +46,7 @@ func (d *Daemon) spec(u *config.Upstream) upstream.Spec {
 		}
 		return s
 	}
+	s.RestartAfter = u.RestartAfter
 	s.Limits = sandbox.Limits{
 		Memory: uint64(u.Limits.Memory), Processes: u.Limits.Processes, CPU: u.Limits.CPU, OpenFiles: uint64(u.Limits.OpenFiles),
 		FileSize: uint64(u.Limits.FileSize), Core: uint64(u.Limits.Core), Setuid: u.Setuid,

@@ -169,10 +169,19 @@ func TestTheParentIsNotAThread(t *testing.T) {
 		cmd.Stdout = w
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		errs := make(chan error)
-		go func() {
+		var run func()
+		run = func() {
 			runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+			if syscall.Gettid() == os.Getpid() {
+				defer runtime.UnlockOSThread()
+				other := make(chan struct{})
+				go func() { defer close(other); run() }()
+				<-other // the main thread never ends, so it is kept from being taken again
+				return
+			}
 			errs <- start(cmd)
-		}()
+		}
+		go run()
 		if err := <-errs; err != nil {
 			t.Fatal(err)
 		}

@@ -61,6 +61,9 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request, sink mcp.Sink) 
 	if res, err = l.conn.Handler.Handle(callCtx, req, sink); err != nil {
 		return mcp.Result{}, u.failure(ctx, l, req.Method, err)
 	}
+	if l.late.Load() {
+		l.late.Store(false)
+	}
 	return u.pin(l, res), nil
 }
 
@@ -73,6 +76,7 @@ func (u *Upstream) failure(ctx context.Context, l *link, method string, err erro
 	switch {
 	case timedOut(ctx):
 		f.Class = Timeout
+		l.late.Store(true)
 	case u.refusal(f):
 	case ctx.Err() != nil:
 		return ctx.Err()

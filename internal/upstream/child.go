@@ -9,15 +9,17 @@ import (
 
 // child is the program of one connection, and what descends from it.
 type child struct {
-	u  *Upstream
-	in *sandbox.Child // nil without a sandbox
+	u    *Upstream
+	in   *sandbox.Child // nil without a sandbox
+	said *said
 }
 
 func (u *Upstream) newChild() *child {
-	if u.opts.Sandbox == nil {
-		return &child{u: u}
+	c := &child{u: u, said: newSaid(u.log, &u.dropped)}
+	if u.opts.Sandbox != nil {
+		c.in = u.opts.Sandbox.Child(u.name, u.spec.Limits, u.hit)
 	}
-	return &child{u: u, in: u.opts.Sandbox.Child(u.name, u.spec.Limits, u.hit)}
+	return c
 }
 
 // hit counts a limit that a child has reached.

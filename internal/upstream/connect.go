@@ -43,9 +43,10 @@ func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 		Capabilities: u.offered(whose),
 		OneCaller:    whose.single(),
 		OnFault:      u.faulted,
-		Stderr:       func(line []byte) { u.log.Debug("stderr", "line", string(line)) },
+		Stderr:       child.said.stderr,
 	})
 	if err != nil {
+		child.said.lastWords()
 		err = child.explain(err)
 		child.release()
 		return nil, err
@@ -59,6 +60,9 @@ func (u *Upstream) startChild(ctx context.Context, whose Whose) (*Conn, error) {
 		Err:     func() error { return child.explain(c.Err()) },
 		Close: func() error {
 			defer child.release()
+			if c.Err() != nil { // it has ended, and not because of this
+				defer child.said.lastWords()
+			}
 			// Two waits of StopTimeout, before SIGTERM and before SIGKILL, and a moment for the end itself.
 			return closeWithin(2*u.spec.StopTimeout+time.Second, c.Close)
 		},

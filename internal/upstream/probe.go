@@ -2,8 +2,11 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 )
@@ -37,26 +40,58 @@ func (u *Upstream) Probe(ctx context.Context) error {
 	if st.Version != "" && !st.Version.Modern() {
 		method = methodPing
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	answers := make(chan error, len(links)) // room for all: who comes late is not heard
+	// All are asked, and each is waited for: one that hangs is to be found out though
+	// another answers. They get a little less time than the caller has.
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*9/10)
+		defer cancel()
+	}
+	errs := make([]error, len(links))
 	var asking sync.WaitGroup
-	defer asking.Wait()
-	defer cancel()
-	for _, l := range links {
+	for i, l := range links {
 		asking.Go(func() { // ends with ctx
-			req := u.request(method, []byte(`{}`))
-			_, err := l.conn.Handler.Handle(ctx, req, mcp.Discard)
+			_, err := l.conn.Handler.Handle(ctx, u.request(method, []byte(`{}`)), mcp.Discard)
 			if mcp.IsWireError(err) {
 				err = nil // it answers, if only that it does not know the method
 			}
-			answers <- err
+			errs[i] = u.judge(ctx, l, err)
 		})
 	}
-	var err error
-	for range links {
-		if err = <-answers; err == nil {
-			return nil
+	asking.Wait()
+	if i := slices.Index(errs, nil); i >= 0 {
+		return nil
+	}
+	return errs[0]
+}
+
+// ErrBusy says that a program leaves a probe unanswered while it works on calls that
+// still have time: many programs do one thing at a time.
+var ErrBusy = errors.New("busy with calls")
+
+// judge says what a probe means for a connection. A program that leaves too many
+// unanswered hangs: it is ended, and started again as one that has crashed.
+func (u *Upstream) judge(ctx context.Context, l *link, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil || l.conn.PID == 0 {
+		if err == nil {
+			l.late.Store(false)
 		}
+		u.mu.Lock()
+		l.silent = 0
+		u.mu.Unlock()
+		return err
+	}
+	u.mu.Lock()
+	l.silent++
+	silent := l.silent
+	u.mu.Unlock()
+	if l.calls.Load() > 0 && !l.late.Load() {
+		return fmt.Errorf("%w: no answer to %d probes", ErrBusy, silent)
+	}
+	if silent >= u.spec.RestartAfter {
+		hangs := fmt.Errorf("it hangs: no answer to %d probes in a row", silent)
+		u.update(func() { u.status.LastError = hangs.Error() }) // its end takes a while
+		l.end(hangs)
 	}
 	return err
 }

@@ -60,6 +60,9 @@ type Spec struct {
 	// StopTimeout is how long a child may take to end after its stdin was closed,
 	// and again after SIGTERM. Zero means 2 seconds.
 	StopTimeout time.Duration
+	// RestartAfter is how many probes in a row a program may leave unanswered before it
+	// is started again. Zero means 3.
+	RestartAfter int
 	// Limits bound the program and what it starts, where there is a sandbox.
 	Limits sandbox.Limits
 	// Roots are what a program of a revision with sessions is told when it asks for the
@@ -113,6 +116,9 @@ func (s Spec) withDefaults() Spec {
 	}
 	if s.Size < 1 {
 		s.Size = 1
+	}
+	if s.RestartAfter == 0 {
+		s.RestartAfter = 3
 	}
 	if s.StopTimeout == 0 {
 		s.StopTimeout = 2 * time.Second

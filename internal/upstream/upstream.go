@@ -43,6 +43,7 @@ type Status struct {
 	Instances int             // connections of single callers
 	Bounds    []sandbox.Bound // limits of the child that runs or ran last, and who sees to them
 	Hits      map[string]int  // limit -> how often a child has reached it
+	Dropped   uint64          // lines of standard error that were not logged
 	Listed    bool            // the catalogue is known, though maybe from an earlier connection
 	Drained   bool            // takes no new calls
 }
@@ -74,6 +75,7 @@ type Upstream struct {
 	bulkhead   *limit.Bulkhead[mcp.Principal]
 	catalogue  atomic.Pointer[Catalogue] // changed under mu; read for each call
 	lead       chan struct{}             // holds a token while a member leads
+	dropped    atomic.Uint64             // lines of standard error
 	events     sync.Mutex                // held while OnEvent is called, so that events come in order
 
 	mu       sync.Mutex
@@ -108,6 +110,9 @@ type link struct {
 	ctx    context.Context // ends with the connection
 	end    context.CancelCauseFunc
 	broken chan error // holds the first failure of a call of a connection without Done
+
+	silent int         // probes in a row without an answer; guarded by Upstream.mu
+	late   atomic.Bool // a call has reached its time, and nothing was answered since
 }
 
 // alive reports whether calls make sense. Done is asked itself, since ctx ends a
@@ -196,6 +201,7 @@ func (u *Upstream) Status() Status {
 	defer u.mu.Unlock()
 	st := u.status
 	st.Instances = n
+	st.Dropped = u.dropped.Load()
 	return st
 }
 
