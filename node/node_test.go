@@ -275,7 +275,7 @@ func TestRefuses(t *testing.T) {
 		return &node.Options{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Data: t.TempDir()}
 	}
 	config := filepath.Join(t.TempDir(), "fairlead.yaml")
-	if err := os.WriteFile(config, []byte("upstreams: {one: {url: \"http://127.0.0.1:1/mcp\"}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("upstreams: {one: {url: \"http://127.0.0.1:1/mcp\"}}\nvirtual: {some: {tools: [{from: one}]}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -287,6 +287,7 @@ func TestRefuses(t *testing.T) {
 		{"bad name", []string{"My Server"}, func(*node.Options) {}, `"my-server"`},
 		{"two of a name", []string{"one", "one"}, func(*node.Options) {}, `two upstreams have the name "one"`},
 		{"the name of an upstream", []string{"one"}, func(o *node.Options) { o.Config = config }, `two upstreams have the name "one"`},
+		{"the name of a virtual server", []string{"some"}, func(o *node.Options) { o.Config = config }, `a virtual server has the name "some"`},
 		{"no such config", []string{"one"}, func(o *node.Options) { o.Config = config + "x" }, "fairlead.yamlx"},
 		{"open to everybody", []string{"one"}, func(o *node.Options) { o.Listen = "0.0.0.0:0" }, "auth.tokens"},
 	} {

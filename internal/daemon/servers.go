@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,6 +43,9 @@ func (d *Daemon) namesAreFree(cfg *config.Config) error {
 			return fmt.Errorf("two upstreams have the name %q: give the server of the program another one", s.Name)
 		}
 		taken[s.Name] = true
+		if slices.ContainsFunc(cfg.Virtual, func(v config.Virtual) bool { return v.Name == s.Name }) {
+			return fmt.Errorf("a virtual server has the name %q: give one of them another", s.Name)
+		}
 	}
 	return nil
 }

@@ -272,7 +272,7 @@ func (h *hub) moved(from, to *scope) {
 	was, is := from.current(), to.current()
 	var kinds []upstream.Kind
 	for _, kind := range upstream.Kinds() {
-		if was.lists[kind].generation != is.lists[kind].generation {
+		if was.lists[kind].generation != is.lists[kind].generation || kind == upstream.Tools && from.search != to.search {
 			kinds = append(kinds, kind)
 		}
 	}

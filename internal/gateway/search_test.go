@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -149,4 +151,31 @@ func TestNoToolSearch(t *testing.T) {
 	if got := names(ask(t, g.Root(), request(mcp.MethodListTools, `{}`)), "tools", "name"); len(got) != 1 {
 		t.Errorf("tools = %q", got)
 	}
+}
+
+// Tool search can be turned on while the gateway runs, and subscribers learn that the list is another.
+func TestToolSearchIsTurnedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u, stop := (&member{name: "a", h: server("alpha")}).run(t)
+		defer stop()
+		g := gateway.New([]*upstream.Upstream{u}, nil)
+		defer g.Close()
+		var sink recorder
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if _, err := g.Root().Handle(ctx, request(mcp.MethodListen, `{"notifications":{"toolsListChanged":true,"promptsListChanged":true}}`), &sink); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		sink.take()
+		g.Set(gateway.Shape{Upstreams: []*upstream.Upstream{u}, ToolSearch: true})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"find_tools", "call_tool"}, names(ask(t, g.Root(), request(mcp.MethodListTools, `{}`)), "tools", "name")); diff != "" {
+			t.Errorf("tools (-want +got):\n%s", diff)
+		}
+		if got := strings.Join(sink.take(), "\n"); strings.Count(got, mcp.NotificationToolsListChanged) != 1 || strings.Contains(got, mcp.NotificationPromptsListChanged) {
+			t.Errorf("told %q", got)
+		}
+	})
 }
