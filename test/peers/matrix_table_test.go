@@ -183,7 +183,7 @@ test fails when it works. The rules behind it are in [ADR 28](adr/0028-translati
 "yes" is every transport: clients over HTTP (HTTP+SSE for 2024-11-05) and on stdio through ` + "`fairlead bridge`" + `, upstreams over HTTP (HTTP+SSE for 2024-11-05) and as
 a child on stdio, shared by everybody for what it tells of changes, and with ` + "`instances: principal`" + ` for the rest. Else the ways that work are listed as client > upstream; "-" is none. Numbers are the reasons below a table.
 Each revision is played by a library of somebody else on either side, with ours at the other; who plays what stands at the end.
-The last five rows are asked by hand over HTTP, since no library shows what is on the wire. Messages of the node over HTTP are held against the JSON schema of their revision.
+The last five rows are asked by hand over HTTP, since no library shows what is on the wire. Messages of the node over HTTP, to clients and to upstreams, are held against the JSON schema of their revision.
 `)
 	for _, client := range revisions {
 		fmt.Fprintf(&b, "\n## Clients of %s\n\n| upstream | %s |\n|%s\n", client, strings.Join(revisions, " | "), strings.Repeat(" --- |", len(revisions)+1))

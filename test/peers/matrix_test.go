@@ -124,7 +124,7 @@ func asOf(t *testing.T, addr, revision string) string {
 	if revision == "2024-11-05" {
 		path = "/sse"
 	}
-	return "http://" + behind(t, addr, func(r *http.Request, body []byte) ([]byte, error) {
+	front := behind(t, addr, func(r *http.Request, body []byte) ([]byte, error) {
 		switch {
 		case revision == "2026-07-28":
 			return body, nil
@@ -132,7 +132,23 @@ func asOf(t *testing.T, addr, revision string) string {
 			return nil, errors.New("no session")
 		}
 		return offering(body, revision), nil
-	}) + path
+	})
+	// What the node sends to its upstreams is held against the schema.
+	return "http://" + tapped(t, front, wirecheck.Client) + path
+}
+
+// tapped puts a recorder before an HTTP server and returns its address. What one side
+// has sent is checked in the end.
+func tapped(t *testing.T, addr string, side wirecheck.Side) string {
+	t.Helper()
+	tap := mcptest.Tap(t, side)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go tap.Forward(l, addr) // ends with l and the connections to it
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
 }
 
 // behind puts a proxy before an HTTP server, that changes requests or refuses them,
@@ -168,14 +184,7 @@ func behind(t *testing.T, addr string, change func(r *http.Request, body []byte)
 // walk tries every feature with one client.
 func (n *aNode) walk(t *testing.T, c, u end) {
 	// What the node sends to its clients is held against the schema.
-	tap := mcptest.Tap(t, wirecheck.Server)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go tap.Forward(l, n.front) // ends with l and the connections to it
-	t.Cleanup(func() { _ = l.Close() })
-	base := "http://" + l.Addr().String()
+	base := "http://" + tapped(t, n.front, wirecheck.Server)
 	run := n.connect(t, c, base, u.name())
 	if u.transport == "stdio" {
 		shared := n.connect(t, c, base, u.name()+"-shared")
