@@ -16,7 +16,9 @@ const (
 	PathStatus  = "/admin/v1/status"
 	// PathCalls lists the last calls, newest first, and PathCalls/ID is one of them.
 	PathCalls = "/admin/v1/calls"
-	// PathUpstreams/NAME/ACTION, by POST, does something to an upstream.
+	// PathUpstreams/NAME/ACTION, by POST, does something to an upstream. A POST to
+	// PathUpstreams adds one, and a DELETE of PathUpstreams/NAME takes that away; both
+	// need a token on the admin listener.
 	PathUpstreams = "/admin/v1/upstreams"
 	// PathUpgrade, by POST on the admin socket, replaces the process of the node.
 	PathUpgrade = "/admin/v1/upgrade"
@@ -90,6 +92,7 @@ type Status struct {
 	Health    string     `json:"health"`   // healthy, degraded, unhealthy, unknown
 	Endpoint  string     `json:"endpoint"` // URL of /mcp
 	Admin     string     `json:"admin"`    // URL of the admin listener
+	Data      string     `json:"data"`     // data directory
 	Calls     int        `json:"calls"`    // running now
 	Hidden    []string   `json:"hidden"`   // names and URIs that lost a collision, and why
 	Upstreams []Upstream `json:"upstreams"`

@@ -126,11 +126,11 @@ func (c *Client) send(ctx context.Context, method, path string, with io.Reader, 
 	default:
 		return fmt.Errorf("node at %s: %s %s: %s", c.socket, method, path, res.Status)
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("node at %s: %s %s: %w", c.socket, method, path, err)
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := json.Unmarshal(answer, into); err != nil {
 		return fmt.Errorf("node at %s: %s %s: %w", c.socket, method, path, err)
 	}
 	return nil

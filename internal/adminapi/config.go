@@ -1,11 +1,16 @@
 package adminapi
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // PathConfig/reload and PathConfig/rollback?to=N, by POST, change the config of the
@@ -114,4 +119,28 @@ func (c *Client) Generation(ctx context.Context, n uint64) (*Generation, error) 
 func (c *Client) ConfigFile(ctx context.Context) (*Generation, error) {
 	g := new(Generation)
 	return g, c.get(ctx, PathConfig+"/file", g)
+}
+
+// NewUpstream is the body of a request that adds an upstream.
+type NewUpstream struct {
+	Name string         `json:"name"`
+	Keys jsontext.Value `json:"keys"` // as in the config; relative paths start at the data directory
+}
+
+// Add has the node serve one more upstream, over restarts too. One that it refuses is a *Refused.
+func (c *Client) Add(ctx context.Context, add NewUpstream) (*Upstream, error) {
+	body, err := json.Marshal(add)
+	if err != nil {
+		return nil, err
+	}
+	u := new(Upstream)
+	if err := c.send(ctx, http.MethodPost, PathUpstreams, bytes.NewReader(body), u); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// Remove has the node end an upstream that was added. One that there is not is ErrNotFound.
+func (c *Client) Remove(ctx context.Context, name string) error {
+	return c.do(ctx, http.MethodDelete, PathUpstreams+"/"+url.PathEscape(name), new(ConfigChange))
 }

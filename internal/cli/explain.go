@@ -79,31 +79,6 @@ func end(c *adminapi.Call) string {
 
 func micros(n int64) string { return (time.Duration(n) * time.Microsecond).String() }
 
-type upstreamCmd struct {
-	Action string `arg:"" enum:"restart,drain,undrain,open,close,auto" help:"restart: end its connection or process and start anew. drain: take no new calls, let those that run finish. undrain: take calls again, as restart does. open: refuse its calls. close: let its calls pass whatever happens. auto: let its breaker decide again."`
-	Name   string `arg:"" help:"Name of the upstream."`
-	JSON   bool   `help:"As JSON."`
-	Data   string `placeholder:"DIR" help:"Data directory of the node."`
-	Socket string `placeholder:"PATH" help:"Admin socket of the node."`
-}
-
-func (*upstreamCmd) Help() string { return "Example:\n  fairlead upstream restart files" }
-
-// Run does something to an upstream of a running node.
-func (cmd *upstreamCmd) Run(ctx context.Context, a *app) error {
-	u, err := a.admin(cmd.Data, cmd.Socket).Act(ctx, cmd.Name, adminapi.Action(cmd.Action))
-	if errors.Is(err, adminapi.ErrNotFound) {
-		return failed(`"fairlead status" lists the upstreams`, "the node has no upstream %q", cmd.Name)
-	}
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return a.asJSON(u)
-	}
-	return a.asText(u.Name + ": " + state(*u) + ", breaker " + breaker(u.Breaker))
-}
-
 // breaker says in a few words what a breaker is.
 func breaker(b adminapi.Breaker) string {
 	text := b.State

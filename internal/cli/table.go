@@ -7,7 +7,7 @@ type commands struct {
 	Config     configCmd     `cmd:"" group:"Node" help:"Write, show, reload or roll back a config."`
 	Status     statusCmd     `cmd:"" group:"Node" help:"Show the running node and its upstreams."`
 	Upgrade    upgradeCmd    `cmd:"" group:"Node" help:"Replace the program of the running node, without losing a request."`
-	Upstream   upstreamCmd   `cmd:"" group:"Node" help:"Restart or drain an upstream, or open and close its breaker."`
+	Upstream   upstreamCmd   `cmd:"" group:"Node" help:"Add, remove, restart or drain an upstream, or open and close its breaker."`
 	Explain    explainCmd    `cmd:"" group:"Node" help:"Show what was decided about a call, and why."`
 	Approve    approveCmd    `cmd:"" group:"Node" help:"Approve the commands of a config or mcpServers file."`
 	Connect    connectCmd    `cmd:"" group:"Node" help:"Make an MCP client use this node."`

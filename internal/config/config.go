@@ -118,6 +118,7 @@ type Upstream struct {
 	QueueLength  int                    // calls that may wait; zero for the default
 	QueueWait    time.Duration          // of a call; zero for the default
 	Critical     bool                   // without it the node is not ready
+	Added        bool                   // by an operator: it stands in no file
 	Limits       ChildLimits            // of the command
 	RestartAfter int                    // probes that the command may leave unanswered; zero for the default
 	Setuid       bool                   // the command may gain privileges

@@ -52,7 +52,7 @@ var keys = []key{
 	},
 	{
 		path: "data", restart: true, form: formPath, defNote: "$XDG_STATE_HOME/fairlead, else ~/.local/state/fairlead, else the current directory", example: "/var/lib/fairlead",
-		doc:   "Directory for what the node keeps: approvals and the admin socket.",
+		doc:   "Directory for what the node keeps: approvals, the configs that it has served, and the admin socket.",
 		field: func(t *target) any { return &t.config.Data },
 	},
 	{

@@ -90,6 +90,7 @@ func (d *Daemon) adminRoutes(socket bool) http.Handler {
 		answer(w, http.StatusOK, callOf(t))
 	})
 	d.configRoutes(mux)
+	d.upstreamRoutes(mux)
 	mux.HandleFunc("POST "+adminapi.PathUpstreams+"/{name}/{action}", d.act)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if next := d.adminElsewhere.Load(); next != nil { // a connection from before the upgrade
@@ -112,7 +113,7 @@ func (d *Daemon) guardAdmin(next http.Handler, addr net.Addr) http.Handler {
 			http.Error(w, "Forbidden: not for web pages", http.StatusForbidden)
 		case local && !loopbackHost(r.Host):
 			http.Error(w, "Forbidden: unknown Host", http.StatusForbidden)
-		case strings.HasPrefix(r.URL.Path, adminapi.PathConfig) && !d.auth.needed():
+		case changesConfig(r) && !d.auth.needed():
 			// Texts of a config may hold secrets, and every user of the machine can come here.
 			http.Error(w, "Forbidden: use the admin socket, or set auth.tokens", http.StatusForbidden)
 		case strings.HasPrefix(r.URL.Path, "/admin/"):
@@ -126,6 +127,11 @@ func (d *Daemon) guardAdmin(next http.Handler, addr net.Addr) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// changesConfig reports whether a request is for the config, or for which upstreams there are.
+func changesConfig(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, adminapi.PathConfig) || r.URL.Path == adminapi.PathUpstreams || r.Method == http.MethodDelete
 }
 
 func loopbackHost(host string) bool {
@@ -143,7 +149,7 @@ func loopbackHost(host string) bool {
 func (d *Daemon) status() *adminapi.Status {
 	st := &adminapi.Status{
 		Version: d.opts.Version, PID: os.Getpid(), Started: d.started,
-		Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()),
+		Data: d.cfg.Data, Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()),
 		Health: string(d.monitor.Verdict()), Shed: map[string]uint64{}, Hidden: []string{}, Upstreams: []adminapi.Upstream{}, Components: d.components(true),
 	}
 	if where := d.where.Load(); where != nil {

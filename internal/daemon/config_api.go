@@ -2,8 +2,11 @@ package daemon
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/fairlead-mcp/fairlead/internal/adminapi"
 	"github.com/fairlead-mcp/fairlead/internal/config"
@@ -42,6 +45,37 @@ func (d *Daemon) configRoutes(mux *http.ServeMux) {
 		answerChange(w, &adminapi.Generation{Hash: hashOf(text), File: d.opts.Source.Path, Text: string(text)}, err)
 	})
 }
+
+// upstreamRoutes are those that change which upstreams there are.
+func (d *Daemon) upstreamRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("POST "+adminapi.PathUpstreams, func(w http.ResponseWriter, r *http.Request) {
+		var add adminapi.NewUpstream
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxNewUpstream))
+		if err == nil {
+			err = json.Unmarshal(body, &add)
+		}
+		if err != nil {
+			http.Error(w, "not an upstream: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		if err := d.Add(add.Name, add.Keys, d.who(r, "add")); err != nil {
+			answerChange(w, nil, err)
+			return
+		}
+		answer(w, http.StatusOK, d.upstream(d.now.Load().find(add.Name).up))
+	})
+	mux.HandleFunc("DELETE "+adminapi.PathUpstreams+"/{name}", func(w http.ResponseWriter, r *http.Request) {
+		err := d.Remove(r.PathValue("name"), d.who(r, "remove"))
+		if errors.Is(err, adminapi.ErrNotFound) {
+			http.Error(w, "no such upstream", http.StatusNotFound)
+			return
+		}
+		answerChange(w, &adminapi.ConfigChange{Added: []string{}, Changed: []string{}, Removed: []string{r.PathValue("name")}, Notes: []adminapi.Finding{}}, err)
+	})
+}
+
+// maxNewUpstream bounds an upstream that is added, in bytes.
+const maxNewUpstream = 64 << 10
 
 func number(w http.ResponseWriter, s string) (uint64, bool) {
 	n, err := strconv.ParseUint(s, 10, 64)

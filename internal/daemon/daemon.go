@@ -95,7 +95,7 @@ type Daemon struct {
 	started   time.Time
 	reloads   reloads
 
-	state       *state.Store // nil without a Source
+	state       *state.Store // open while the node runs
 	startedWith string       // fingerprint of the files; empty without a Source
 
 	changing sync.Mutex         // held while the lineup changes
@@ -204,6 +204,8 @@ func (d *Daemon) upstreamOptions() *upstream.Options {
 // permit returns what decides whether the program of u may start.
 func (d *Daemon) permit(u *config.Upstream) func() error {
 	switch {
+	case u.Added:
+		return func() error { return d.allow(u) }
 	case u.Foreign == "" && (d.opts.Approvals == nil || d.opts.ForeignOnly):
 		return nil
 	case d.opts.Approvals == nil:
@@ -290,6 +292,9 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	d.runUpstreams(ctx, down)
 	d.runMonitor(ctx, down)
 	d.allowChanges(ctx, down)
+	if err := d.serveAdded(); err != nil {
+		return err
+	}
 	d.runWatch(ctx, down)
 
 	// Pushed after the upstreams, so taken down before them: calls still have somebody to answer them.

@@ -101,9 +101,6 @@ func generationOf(ctx context.Context, s *state.Store, n uint64) (*generation, e
 // openState opens the state of the node until it is taken down, and keeps the config
 // that the node starts with.
 func (d *Daemon) openState(down *teardown) error {
-	if d.opts.Source == nil {
-		return nil
-	}
 	s, err := state.Open(d.cfg.Data, nil)
 	if err != nil {
 		return err
@@ -111,6 +108,9 @@ func (d *Daemon) openState(down *teardown) error {
 	d.state = s
 	down.push("state", func(context.Context) error { return s.Close() })
 	src := d.opts.Source
+	if src == nil {
+		return nil
+	}
 	if src.RolledBack != 0 {
 		d.reloads.set(func(r *served) { r.rolledBack = src.RolledBack })
 		return d.remember(src.Text, "start", nil)
@@ -122,9 +122,6 @@ func (d *Daemon) openState(down *teardown) error {
 // that already. back is the rollback that begins, an empty one to end what there is, or
 // nil to leave that.
 func (d *Daemon) remember(text []byte, by string, back *rollback) error {
-	if d.state == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
 	defer cancel()
 	last, err := d.state.Last(ctx, generationsLog, 1)
@@ -182,7 +179,7 @@ func (d *Daemon) remember(text []byte, by string, back *rollback) error {
 // and keeps to it, over restarts too, until the file changes or somebody asks for a
 // reload.
 func (d *Daemon) Rollback(to uint64, by string) (*adminapi.ConfigChange, error) {
-	if d.opts.Source == nil || d.state == nil {
+	if d.opts.Source == nil {
 		return nil, ErrNoSource
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
@@ -210,7 +207,7 @@ func (d *Daemon) Rollback(to uint64, by string) (*adminapi.ConfigChange, error) 
 
 // generations lists what is kept, newest first, without the texts.
 func (d *Daemon) generations() ([]adminapi.Generation, error) {
-	if d.state == nil {
+	if d.opts.Source == nil {
 		return nil, ErrNoSource
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
@@ -233,7 +230,7 @@ func (d *Daemon) generations() ([]adminapi.Generation, error) {
 
 // generation is one of them with its text; 0 is the one that is served.
 func (d *Daemon) generation(n uint64) (*adminapi.Generation, error) {
-	if d.state == nil {
+	if d.opts.Source == nil {
 		return nil, ErrNoSource
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)

@@ -127,8 +127,8 @@ func (d *Daemon) refuse(by string, err error) error {
 func (d *Daemon) change(by string, text []byte, back *rollback) (*adminapi.ConfigChange, error) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	if d.draining.Load() || d.life == nil || d.settled {
-		return nil, errors.New("the node is starting or stopping")
+	if err := d.changeable(); err != nil {
+		return nil, err
 	}
 	if d.upgrading.Load() {
 		return nil, errors.New("the node is being upgraded")
@@ -163,6 +163,12 @@ func (d *Daemon) take(text []byte, by string, back *rollback) (*adminapi.ConfigC
 	if err != nil {
 		return nil, err
 	}
+	cfg, more, err := d.withAdded(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d.logNotes(more)
+	notes = append(notes, more...)
 
 	if err := d.remember(text, by, back); err != nil {
 		return nil, fmt.Errorf("keep the config: %w", err)
