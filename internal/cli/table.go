@@ -6,6 +6,7 @@ type commands struct {
 	Check      checkCmd      `cmd:"" group:"Node" help:"Check a config: its keys, values and commands."`
 	Config     configCmd     `cmd:"" group:"Node" help:"Write, show, reload or roll back a config."`
 	Status     statusCmd     `cmd:"" group:"Node" help:"Show the running node and its upstreams."`
+	Upstreams  upstreamsCmd  `cmd:"" group:"Node" help:"Show all that the node knows of its upstreams."`
 	Upgrade    upgradeCmd    `cmd:"" group:"Node" help:"Replace the program of the running node, without losing a request."`
 	Upstream   upstreamCmd   `cmd:"" group:"Node" help:"Add, remove, restart or drain an upstream, or open and close its breaker."`
 	Explain    explainCmd    `cmd:"" group:"Node" help:"Show what was decided about a call, and why."`
