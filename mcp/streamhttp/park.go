@@ -275,7 +275,7 @@ func (p *parked) write(buf []byte, silent bool) (_ []byte, wrote, alive bool) {
 			silent = false
 			switch {
 			case p.done && p.st.cut():
-				return buf, wrote, false // the missing end tells the client that something is
+				// The missing end tells the client that something is.
 			case p.done:
 				buf = append(buf, "0\r\n\r\n"...)
 			case events == 0:

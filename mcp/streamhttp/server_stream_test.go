@@ -2,6 +2,7 @@ package streamhttp_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,9 +80,9 @@ func TestSlowReaderIsClosed(t *testing.T) {
 		e := serveInMemory(t, nil)
 		_, next := e.listen(t, t.Context(), "")
 		next()
-		n := mcp.NewNotification(mcp.NotificationResourceUpdated, []byte(`{"uri":"x:`+strings.Repeat("u", 8<<10)+`"}`))
 		var err error
-		for range 100 { // nobody reads: 64 KiB wait, then the stream ends
+		for i := range 100 { // nobody reads: 64 KiB wait, then the stream ends
+			n := mcp.NewNotification(mcp.NotificationResourceUpdated, fmt.Appendf(nil, `{"uri":"x:%d%s"}`, i, strings.Repeat("u", 8<<10)))
 			if err = e.toAll(n); err != nil {
 				break
 			}
@@ -89,13 +90,58 @@ func TestSlowReaderIsClosed(t *testing.T) {
 		if err == nil {
 			t.Fatal("the queue has no bound")
 		}
-		got := ""
+		last, got := "", ""
 		for range 100 {
 			if got = next(); got == "EOF" {
-				return
+				break
+			}
+			last = got
+		}
+		if got != "EOF" || !strings.Contains(last, "reads too slowly") || !strings.Contains(last, `"error"`) {
+			t.Errorf("the stream ends with %.200s, and then %.80s", last, got)
+		}
+	})
+}
+
+// TestStormIsCoalesced: a reader that does not keep up is told of each change once, and
+// keeps its stream.
+func TestStormIsCoalesced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := serveInMemory(t, nil)
+		_, next := e.listen(t, t.Context(), "")
+		next()
+		const storm = 10_000
+		for i := range storm {
+			for _, n := range []*mcp.Notification{
+				mcp.NewNotification(mcp.NotificationToolsListChanged, nil),
+				mcp.NewNotification(mcp.NotificationResourceUpdated, fmt.Appendf(nil, `{"uri":"x:%d"}`, i%3)),
+			} {
+				if err := e.toAll(n); err != nil {
+					t.Fatalf("after %d: %v", i, err)
+				}
 			}
 		}
-		t.Errorf("the stream goes on: %.80s", got)
+		seen := map[string]int{}
+		total := 0
+		done := make(chan struct{})
+		go func() { // reads what there is; a comment means that nothing is left
+			defer close(done)
+			for got := next(); got != ""; got = next() {
+				seen[got]++
+				total++
+			}
+		}()
+		<-done
+		if len(seen) != 4 || total > 20 {
+			t.Errorf("%d events, of %d kinds, came of %d", total, len(seen), 2*storm)
+		}
+		// What changes afterwards is told again.
+		if err := e.toAll(mcp.NewNotification(mcp.NotificationToolsListChanged, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if got := next(); !strings.Contains(got, "list_changed") {
+			t.Errorf("after the storm: %s", got)
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairlead-mcp/fairlead/mcp"
 	"github.com/fairlead-mcp/fairlead/mcp/internal/lifetime"
+	"github.com/fairlead-mcp/fairlead/mcp/jsonrpc"
 )
 
 // A stream is a response that stays open: that of subscriptions/listen, or the
@@ -29,8 +30,9 @@ type stream struct {
 	wake    chan struct{} // holds one token while there is something to do; nil unless a goroutine serves
 	parked  *parked       // nil unless parked
 	queue   []queued
-	bytes   int // in queue and being written
-	writing int // of bytes: drained, not yet written
+	waiting map[string]bool // changes in queue, while there are several: none is told twice
+	bytes   int             // in queue and being written
+	writing int             // of bytes: drained, not yet written
 	ended   bool
 	abrupt  bool        // ended without a result
 	left    bool        // finish has run
@@ -62,9 +64,34 @@ func (s *stream) Notify(n *mcp.Notification) error {
 	if s.ended {
 		return mcp.ErrSinkClosed
 	}
+	if s.toldLocked(n) {
+		return nil
+	}
 	// What is counted is what has to be written.
 	return s.queueLocked(queued{n: n}, len(n.Method)+len(n.Params)+len(s.id)+64, s.h.opts.StreamBudget)
 }
+
+// toldLocked reports whether a change is told already by what waits for a reader that
+// does not keep up. How often something has changed says nothing to who has not looked.
+func (s *stream) toldLocked(n *mcp.Notification) bool {
+	if len(s.queue) == 0 || !isChange(n.Method) {
+		return false
+	}
+	if s.waiting == nil {
+		s.waiting = make(map[string]bool)
+		for _, q := range s.queue {
+			if q.n != nil && isChange(q.n.Method) {
+				s.waiting[changeKey(q.n)] = true
+			}
+		}
+	}
+	key := changeKey(n)
+	told := s.waiting[key]
+	s.waiting[key] = true
+	return told
+}
+
+func changeKey(n *mcp.Notification) string { return n.Method + " " + string(n.Params) }
 
 // put queues an event. One that must go, because something else bounds it, goes
 // over the budget too.
@@ -83,7 +110,7 @@ func (s *stream) put(event []byte, must bool) {
 func (s *stream) queueLocked(q queued, size, budget int) error {
 	if s.bytes += size; s.bytes > budget {
 		s.ended, s.abrupt = true, true
-		s.queue = nil
+		s.queue, s.waiting = nil, nil
 		s.signalLocked()
 		return mcp.ErrSinkClosed
 	}
@@ -107,7 +134,7 @@ func (s *stream) End(res mcp.Result, err error) {
 func (s *stream) finish() {
 	s.mu.Lock()
 	left := s.left
-	s.left, s.ended, s.queue = true, true, nil
+	s.left, s.ended, s.queue, s.waiting = true, true, nil, nil
 	s.mu.Unlock()
 	if left {
 		return
@@ -198,11 +225,23 @@ func (s *stream) drain(dst []byte) (events []byte, done bool) {
 			dst = append(dst, q.event...)
 		}
 	}
-	s.queue, s.writing = nil, s.bytes
+	s.queue, s.waiting, s.writing = nil, nil, s.bytes
+	switch {
+	case s.left:
+	case s.abrupt && len(s.id) > 0:
+		dst = appendEvent(dst, mcp.AppendResponse(nil, s.id, mcp.MethodListen, mcp.Result{}, tooSlow()))
+	case s.abrupt:
+		dst = append(dst, ": closed, "+tooSlow().Message+"\n\n"...)
+	}
 	if s.last != nil && !s.abrupt && len(s.id) > 0 {
 		dst = appendEvent(dst, mcp.AppendResponse(nil, s.id, mcp.MethodListen, s.last.res, mcp.ErrorOf(s.last.err)))
 	}
 	return dst, s.ended
+}
+
+// tooSlow is why a stream was closed whose reader did not keep up.
+func tooSlow() *mcp.Error {
+	return mcp.Errorf(jsonrpc.CodeInternalError, "the client reads too slowly: too much waits for it")
 }
 
 // written gives back the budget of what drain returned.
@@ -213,9 +252,10 @@ func (s *stream) written() {
 	s.writing = 0
 }
 
-// cut reports whether the stream ended because its reader was too slow.
+// cut reports whether the stream ends without an end, because its reader was too slow
+// and there is no response that could say so.
 func (s *stream) cut() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.abrupt
+	return s.abrupt && len(s.id) == 0
 }
