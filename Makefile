@@ -8,7 +8,7 @@ FUZZTIME ?= 5s
 LONGTIME ?= 10m
 MODULES := . ./mcp ./test/peers
 
-.PHONY: help build run test check format fmt vet staticcheck generated generate unit fuzz peers e2e cross bench long clean
+.PHONY: help build run test check format fmt vet staticcheck generated generate unit fuzz peers e2e cross bench faults long clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ cross: ## the library builds on Linux, macOS and Windows, the daemon on Linux an
 
 bench: peers ## measure beside the peers and write docs/performance.md
 	cd test/peers && $(GO) run ./cmd/compare -out $(CURDIR)/docs/performance.md
+
+faults: ## break a node in every way, measure, and write docs/faults.md
+	FAIRLEAD_FAULTS=1 $(GO) test ./test/faults -run TestFaults -v -count=1 -timeout 2h -out $(CURDIR)/docs/faults.md
 
 long: ## thousand cycles, a soak of LONGTIME (10m), each fuzz target for ten minutes; hours
 	FAIRLEAD_LONG=$(LONGTIME) $(GO) test ./test/long -v -count=1 -timeout 24h

@@ -96,6 +96,8 @@ type Status struct {
 	Calls     int        `json:"calls"`    // running now
 	Hidden    []string   `json:"hidden"`   // names and URIs that lost a collision, and why
 	Upstreams []Upstream `json:"upstreams"`
+	// Goroutines is how many the process has: a leak shows here first.
+	Goroutines int `json:"goroutines"`
 	// Shed is what the node has left undone for want of room, and how often.
 	Shed map[string]uint64 `json:"shed"`
 	// Components are what is watched, upstreams included.

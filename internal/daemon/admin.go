@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -149,7 +150,7 @@ func loopbackHost(host string) bool {
 func (d *Daemon) status() *adminapi.Status {
 	st := &adminapi.Status{
 		Version: d.opts.Version, PID: os.Getpid(), Started: d.started,
-		Data: d.cfg.Data, Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()),
+		Data: d.cfg.Data, Ready: d.ready.Load(), Draining: d.draining.Load(), Calls: int(d.front.running.Load()), Goroutines: runtime.NumGoroutine(),
 		Health: string(d.monitor.Verdict()), Shed: map[string]uint64{}, Hidden: []string{}, Upstreams: []adminapi.Upstream{}, Components: d.components(true),
 	}
 	if where := d.where.Load(); where != nil {

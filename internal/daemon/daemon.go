@@ -275,7 +275,7 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 	}
 	d.mcpAddr = ln.Addr()
 	endpoint := "http://"
-	limit := newLimited(ln, maxConnections, d.gate)
+	limit := newLimited(ln, connections(len(d.cfg.Upstreams)), d.gate)
 	var wrapped net.Listener = limit
 	if d.cert.Load() != nil {
 		endpoint = "https://"

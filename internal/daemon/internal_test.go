@@ -62,3 +62,23 @@ func TestLimited(t *testing.T) {
 		t.Errorf("%d slots are taken after all connections were closed", len(l.slots))
 	}
 }
+
+// TestWithinDescriptors leaves descriptors for what matters more than new clients.
+func TestWithinDescriptors(t *testing.T) {
+	for _, tc := range []struct {
+		descriptors uint64
+		upstreams   int
+		want        int
+	}{
+		{1 << 20, 20, maxConnections},
+		{^uint64(0), 20, maxConnections},
+		{1024, 2, 944},
+		{256, 2, 176},
+		{256, 50, 128},
+		{1, 1, 1},
+	} {
+		if got := within(tc.descriptors, tc.upstreams); got != tc.want {
+			t.Errorf("within(%d, %d) = %d, want %d", tc.descriptors, tc.upstreams, got, tc.want)
+		}
+	}
+}

@@ -166,9 +166,30 @@ func reachable(addr net.Addr) string {
 	return net.JoinHostPort(host, fmt.Sprint(tcp.Port))
 }
 
-// maxConnections bounds the connections of the MCP listener. An idle one costs
-// about 10 KB: 16384 of them are 160 MB, and header and idle timeouts free them.
+// maxConnections bounds the connections of the MCP listener, where there are
+// descriptors for as many. An idle one costs about 10 KB: 16384 of them are 160 MB,
+// and header and idle timeouts free them.
 const maxConnections = 16384
+
+// connections is how many clients may connect to a node with so many upstreams, as
+// far as descriptors go: children that must be started and operators come first. A
+// child has three pipes and a moment of more; a remote upstream some connections.
+func connections(upstreams int) int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return maxConnections
+	}
+	return within(limit.Cur, upstreams)
+}
+
+func within(descriptors uint64, upstreams int) int {
+	if descriptors >= 1<<30 { // no limit that counts
+		return maxConnections
+	}
+	all := int(descriptors)
+	const others = 64 // admin connections, files, what the runtime holds
+	return min(max(all-others-8*upstreams, all/2, 1), maxConnections)
+}
 
 // limited is a listener that has a bounded number of connections open. Beyond it
 // clients wait in the backlog of the system. Its connections are those of the
