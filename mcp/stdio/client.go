@@ -162,9 +162,10 @@ type Client struct {
 	stopping bool   // Close was called: no new calls
 	err      error  // why done is closed
 
-	stats counters
-	free  sync.Pool // *call
-	bufs  sync.Pool // *[]byte
+	wanted bool // the reader's own: the line at hand is of a call that waits
+	stats  counters
+	free   sync.Pool // *call
+	bufs   sync.Pool // *[]byte
 }
 
 // peer is the other end: a child process or a pair of pipes.
@@ -201,7 +202,7 @@ func startOnce(ctx context.Context, cmd *exec.Cmd, o ClientOptions) (*Client, er
 	}
 	c.peer = child
 	var readers sync.WaitGroup
-	readers.Go(func() { readLines(child.stderr, c.heard, o.Stderr) })
+	readers.Go(func() { c.readLines(child.stderr, o.Stderr) })
 	c.run(child.stdout, child.stdin, &readers)
 	if err := c.connect(ctx); err != nil {
 		c.abandon(ctx)

@@ -55,12 +55,14 @@ func (c *Client) fault(f Fault, n *atomic.Uint64, err error) {
 }
 
 // read takes the server's messages until its output ends. It never waits for a
-// sink or for the server to read.
+// sink or for the server to read; but it takes its time with one that floods it.
 func (c *Client) read(r io.Reader) error {
 	lines := jsonrpc.NewReader(r, c.opts.Limits)
 	var window badWindow
+	var flood pace
 	for {
 		line, err := lines.Next()
+		c.wanted = false
 		var long *jsonrpc.LineError
 		var bad error
 		switch {
@@ -70,6 +72,9 @@ func (c *Client) read(r io.Reader) error {
 			return err
 		default:
 			bad = c.take(line)
+		}
+		if !c.wanted {
+			c.wait(flood.spend(len(line), time.Now()))
 		}
 		if bad == nil {
 			continue
@@ -145,6 +150,7 @@ func (c *Client) settle(rawID []byte, decode func() (mcp.Result, error)) {
 		if _, waiting = c.calls[id]; waiting {
 			delete(c.calls, id)
 			k.res, k.err, k.answered = res, err, true
+			c.wanted = true
 			c.signalLocked(k)
 		}
 		c.mu.Unlock()
@@ -261,6 +267,7 @@ func (c *Client) deliver(id uint64, ok bool, make func(*call) *mcp.Notification)
 	default:
 		k.queue = append(k.queue, n)
 	}
+	c.wanted = k.sink == nil // somebody waits for the call; a stream is of no call
 	c.signalLocked(k)
 }
 
@@ -348,14 +355,17 @@ func (h *heardReader) Read(p []byte) (int, error) {
 const maxStderrLine = 8 << 10
 
 // readLines gives each line of r to take, without its line break and cut if it is
-// long. It reads to the end in any case, so that the writer does not stall.
-func readLines(r io.Reader, heard func(), take func([]byte)) {
+// long. It reads to the end in any case, so that the writer does not stall, though
+// slowly if it floods.
+func (c *Client) readLines(r io.Reader, take func([]byte)) {
+	var flood pace
 	buf := make([]byte, 4<<10)
 	var line []byte
 	for {
 		n, err := r.Read(buf)
 		if n > 0 {
-			heard()
+			c.heard()
+			c.wait(flood.spend(n+paceLine*bytes.Count(buf[:n], []byte{'\n'}), time.Now()))
 		}
 		for rest := buf[:n]; take != nil && len(rest) > 0; {
 			part, after, ended := bytes.Cut(rest, []byte{'\n'})

@@ -193,7 +193,7 @@ func terminated(w *world) {
 
 // beyondGrace is the same with calls that take longer than the grace, on a node of its own.
 func (w *world) beyondGrace() {
-	x := &world{T: w.T, changed: true, programs: w.programs, full: w.full, rand: w.rand, dir: w.TempDir(), rec: history.New()}
+	x := w.another()
 	x.start("shutdown_grace: 500ms", up{name: "up"})
 	callers := x.several(4)
 	x.stop()
@@ -229,7 +229,7 @@ func everythingHangs(w *world) {
 	for i, name := range []string{"steady", "modern", "legacy"} {
 		pid := w.ready(name).PID
 		pids = append(pids, pid)
-		w.signal(pid, syscall.SIGSTOP)
+		w.freeze(pid)
 		for _, c := range callers[2*i : 2*i+2] {
 			inFlight.Go(func() { c.Call(ctx, name+"__echo", nil) })
 		}

@@ -35,7 +35,7 @@ type fault struct {
 
 // faults is the list, in its order.
 func faults() []fault {
-	return slices.Concat(childFaults, httpFaults, clientFaults)
+	return slices.Concat(childFaults, httpFaults, clientFaults, neighbourFaults)
 }
 
 func TestFaults(t *testing.T) {
@@ -95,6 +95,9 @@ func (w *world) end() {
 	}
 	w.report.Acted(events, done, func(sent history.Event) bool { return strings.HasSuffix(sent.Name, "__read") })
 	w.Logf("%v", w.report)
+	for _, n := range w.notes {
+		w.Logf("%s", n)
+	}
 	if len(w.report.Violations) > 0 {
 		w.Errorf("the history is wrong: %v", w.report.Violations[0])
 	}

@@ -106,6 +106,11 @@ func (w *world) start(top string, ups ...up) {
 	peers.Wait(w.T, "a call to the neighbour", func() bool { return w.steady.answered()+len(w.steady.failures()) > 0 })
 }
 
+// another is a world beside w, with a node of its own that may come to harm.
+func (w *world) another() *world {
+	return &world{T: w.T, changed: true, programs: w.programs, full: w.full, rand: w.rand, dir: w.TempDir(), rec: history.New()}
+}
+
 // write writes the config. head is everything but the upstreams.
 func (w *world) write(head string, ups ...up) {
 	w.Helper()
@@ -393,6 +398,19 @@ func (w *world) signal(pid int, s syscall.Signal) {
 	}
 }
 
+// freeze stops a process, and waits until it has stopped: its threads do so one by one.
+func (w *world) freeze(pid int) {
+	w.Helper()
+	w.signal(pid, syscall.SIGSTOP)
+	peers.Wait(w.T, "the process to stop", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		return !slices.ContainsFunc(threads, func(path string) bool {
+			raw, err := os.ReadFile(path)
+			return err == nil && strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))[0] != "T"
+		})
+	})
+}
+
 // held is what a node holds that a leak would add to.
 type held struct{ goroutines, descriptors, children int }
 
@@ -420,6 +438,15 @@ func children(pid int) (list []int) {
 			child, _ := strconv.Atoi(strings.Split(path, "/")[2])
 			list = append(list, child)
 		}
+	}
+	return list
+}
+
+// family is the node's children, and theirs.
+func (w *world) family() []int {
+	list := children(w.node.Process.Pid)
+	for i := 0; i < len(list); i++ {
+		list = append(list, children(list[i])...)
 	}
 	return list
 }

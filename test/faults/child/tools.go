@@ -154,6 +154,13 @@ func storm(s *server, m *message, out wire, cancelled <-chan struct{}) {
 		`{"jsonrpc":"2.0","method":"notifications/unheard/of"}`,
 	}
 	for i := range m.Params.Arguments.N {
+		if i%100 == 0 {
+			select {
+			case <-cancelled:
+				return
+			default:
+			}
+		}
 		out.send(kinds[i%len(kinds)])
 	}
 	echo(s, m, out, cancelled)
