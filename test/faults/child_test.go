@@ -40,7 +40,7 @@ func killed(w *world) {
 	w.start("", up{name: "modern", args: []string{"-era", "modern"}}, up{name: "legacy", args: []string{"-era", "legacy"}})
 	callers, reader, next := w.several(6), w.caller(), w.caller()
 	for _, name := range []string{"modern", "legacy"} {
-		for range w.rounds(2, 50) {
+		for range w.rounds(2, 20) {
 			pid := w.ready(name).PID
 			read, already := make(chan history.Outcome, 1), len(w.noted(name, "call"))
 			go func() { read <- reader.Call(w.Context(), name+"__read", map[string]any{"ms": 600}) }() // ends with its call
@@ -198,7 +198,7 @@ func garbled(w *world) {
 func hugeLine(w *world) {
 	w.start("", up{name: "huge"})
 	callers := w.several(2)
-	megabytes := w.rounds(24, 200)
+	megabytes := w.rounds(64, 200)
 	before, highest := w.rss(), 0
 	for range w.rounds(1, 3) {
 		done := make(chan []history.Outcome, 1)
@@ -215,7 +215,7 @@ func hugeLine(w *world) {
 	}
 	rise := max(highest-before, 0) >> 20
 	w.note("lines of %d MB raised the node's memory by %d MB", megabytes, rise)
-	if rise > 64 {
+	if rise > 100 {
 		w.Errorf("the node's memory rose by %d MB: it keeps lines of %d MB", rise, megabytes)
 	}
 	if u := w.of("huge"); u.Restarts != 0 {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +24,8 @@ var clientFaults = []fault{
 	{"F15", "slow consumers", "clients that do not read what they asked for", slowConsumers},
 	{"F17", "slow senders", "connections that send headers or bodies byte by byte, or stop in the middle", slowSenders},
 	{"F18", "connection flood", "more connections than the node may have descriptors", flooded},
+	{"F26", "reload of a bad config", "SIGHUP after the config was broken", badReload},
+	{"F27", "reload without an upstream", "SIGHUP after an upstream with calls in flight was taken from the config, and when it is back", shrunk},
 	{"F28", "SIGTERM", "SIGTERM with calls in flight and open streams, within the grace and beyond", terminated},
 	{"H", "every upstream hangs", "SIGSTOP to every child while calls are in flight, and health checks", everythingHangs},
 }
@@ -160,6 +164,63 @@ func flooded(w *world) {
 	fresh := w.callerOf(history.Modern)
 	w.want("a new client after the flood", []history.Outcome{fresh.Call(w.Context(), "up__echo", nil)})
 	w.recovery = append(w.recovery, time.Since(at))
+}
+
+// reloaded has the node read its config, and waits until it says so in the log.
+func (w *world) reloaded(word string) {
+	w.Helper()
+	already := strings.Count(w.log(), word)
+	w.signal(w.node.Process.Pid, syscall.SIGHUP)
+	peers.Wait(w.T, "the node to say "+word, func() bool { return strings.Count(w.log(), word) > already })
+}
+
+func badReload(w *world) {
+	w.start("", up{name: "up"})
+	pid, callers := w.ready("up").PID, w.several(4)
+	good, err := os.ReadFile(w.config)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for range w.rounds(2, 20) {
+		if err := os.WriteFile(w.config, append(good, "nonsense: [\n"...), 0o600); err != nil {
+			w.Fatal(err)
+		}
+		w.reloaded("config refused")
+		w.want("after a bad config", w.together(callers, "up", "echo", nil, nil))
+		if err := os.WriteFile(w.config, good, 0o600); err != nil {
+			w.Fatal(err)
+		}
+	}
+	if u := w.of("up"); u.PID != pid {
+		w.Errorf("a bad config restarted a child: %+v", u)
+	}
+}
+
+func shrunk(w *world) {
+	w.changed = true
+	goes, stays := up{name: "goes", args: []string{"-era", "legacy"}}, up{name: "stays"}
+	w.start("", goes, stays)
+	w.ready("goes")
+	pid, callers := w.ready("stays").PID, w.several(4)
+	for range w.rounds(1, 10) {
+		w.write(w.head, up{name: "steady"}, stays)
+		w.want("in flight at the reload", w.together(callers, "goes", "echo", map[string]any{"ms": 500}, func() {
+			w.signal(w.node.Process.Pid, syscall.SIGHUP)
+			peers.Wait(w.T, "the upstream to go", func() bool {
+				return !slices.ContainsFunc(w.status().Upstreams, func(u upstream) bool { return u.Name == "goes" })
+			})
+		}))
+		if o := callers[0].Call(w.Context(), "goes__echo", nil); o.End != history.Error {
+			w.Errorf("a tool of an upstream that has gone: %s %q", o.End, o.Text)
+		}
+		w.write(w.head, up{name: "steady"}, goes, stays)
+		at := time.Now()
+		w.signal(w.node.Process.Pid, syscall.SIGHUP)
+		w.recovery = append(w.recovery, w.served(callers[0], "goes").Sub(at))
+	}
+	if u := w.of("stays"); u.PID != pid {
+		w.Errorf("a reload restarted a child that it was not about: %+v", u)
+	}
 }
 
 func terminated(w *world) {

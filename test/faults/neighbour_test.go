@@ -62,7 +62,7 @@ func neighbours(w *world) {
 	}
 	for _, trouble := range troubles {
 		var cpu, queue []time.Duration // hundredths of a percent of what it is otherwise
-		for range w.rounds(1, 5) {
+		for range w.rounds(1, 3) {
 			quiet := w.costs()
 			end := trouble.begin()
 			loud := w.costs()

@@ -24,7 +24,7 @@ var elsewhere = []struct{ ids, what, why string }{
 	{"F22", "the node killed while it writes state", "the state store, which has a crash suite of its own"},
 	{"F23", "jumps of the clock", "timers are monotonic; tokens and time series come with their own tests"},
 	{"F24, F25", "authorization server down, slow, rotating keys", "the authorization issue"},
-	{"F26, F27, F29", "reload and upgrade", "changes without a ripple"},
+	{"F29", "the binary is replaced", "internal/daemon and internal/handover have the tests"},
 	{"F36", "an alert's receiver is down", "the alerting issue"},
 	{"F37", "metrics of random names", "the metrics issue"},
 	{"F38", "log injection and log floods", "the logging issue"},

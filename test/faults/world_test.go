@@ -47,7 +47,9 @@ type world struct {
 	steady      *tally
 	allDone     sync.WaitGroup
 	before      held
-	changed     bool // the node is not the one it was at first: what it holds is not compared
+	head        string        // of the config: all but the upstreams
+	log         func() string // what the node has printed
+	changed     bool          // the node is not the one it was at first: what it holds is not compared
 
 	figures
 }
@@ -88,12 +90,14 @@ func (w *world) start(top string, ups ...up) {
 	addr, admin := peers.FreeAddr(w.T), peers.FreeAddr(w.T)
 	w.url, w.admin = "http://"+addr, "http://"+admin
 	w.config = filepath.Join(w.dir, "fairlead.yaml")
-	w.write(fmt.Sprintf("listen: %s\nadmin: %s\ndata: %s\n%s", addr, admin, w.dir, top), append([]up{{name: "steady"}}, ups...)...)
+	w.head = fmt.Sprintf("listen: %s\nadmin: %s\ndata: %s\n%s", addr, admin, w.dir, top)
+	w.write(w.head, append([]up{{name: "steady"}}, ups...)...)
 	cmd := exec.Command(w.fairlead, "serve", "--config", w.config)
 	if w.descriptors > 0 {
 		cmd = exec.Command("/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, w.descriptors), w.fairlead, "serve", "--config", w.config)
 	}
-	w.node = peers.Start(w.T, cmd).Cmd
+	process := peers.Start(w.T, cmd)
+	w.node, w.log = process.Cmd, process.Output
 	peers.WaitHTTP(w.T, w.admin+"/readyz", http.StatusOK)
 	w.ready("steady")
 	ctx, stop := context.WithCancel(w.Context())

@@ -103,8 +103,8 @@ func (s *server) post(w http.ResponseWriter, r *http.Request) {
 func (s *server) wrong(w http.ResponseWriter, r *http.Request, name string, args arguments) bool {
 	switch name {
 	case "status":
-		if args.N == http.StatusTooManyRequests || args.N == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "2")
+		if args.Kind != "" {
+			w.Header().Set("Retry-After", args.Kind)
 		}
 		w.WriteHeader(args.N)
 	case "redirect":

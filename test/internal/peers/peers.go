@@ -99,6 +99,9 @@ func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	return p
 }
 
+// Output is what the program has printed so far.
+func (p *Process) Output() string { return p.out.String() }
+
 // WaitHTTP waits until a GET of url gives the status.
 func WaitHTTP(t *testing.T, url string, status int) {
 	t.Helper()
