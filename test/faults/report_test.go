@@ -35,7 +35,11 @@ var elsewhere = []struct{ ids, what, why string }{
 // writeReport writes docs/faults.md, and keeps what people wrote under it.
 func writeReport(path string, seed uint64, list []fault, results []*figures) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Faults\n\nMade on %s by `make faults` (%s, %d cores, seed %d).\n", time.Now().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), seed)
+	by := "by `make faults`"
+	if os.Getenv("FAIRLEAD_FAULTS") == "" {
+		by = "in the short form, which does each fault a few times only, on a machine that did other things too"
+	}
+	fmt.Fprintf(&b, "# Faults\n\nMade on %s %s (%s, %d cores, seed %d).\n", time.Now().Format(time.DateOnly), by, runtime.Version(), runtime.NumCPU(), seed)
 	b.WriteString(`Each fault is brought about while clients of 2025-11-25 and of 2026-07-28 call through a real node; two of them call a neighbour
 of the broken upstream all the time. Every request and everything that came back is recorded, and one checker (test/faults/history) reads the record: exactly
 one end per request, each answer and each progress report to the caller it belongs to, nothing after a cancellation, streams by their grammar,
