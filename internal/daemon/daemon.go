@@ -299,6 +299,7 @@ func (d *Daemon) serve(ctx context.Context, down *teardown) error {
 
 	// Pushed after the upstreams, so taken down before them: calls still have somebody to answer them.
 	server := d.startServer("mcp", d.front.server(), wrapped, limit, down, d.broken)
+	server.shared = d.addresses[nameMCP] == activated
 	d.servers = append(d.servers, server)
 	down.push("mcp calls", func(grace context.Context) error {
 		d.front.endSubscriptions()

@@ -29,6 +29,7 @@ type serving struct {
 	closing atomic.Bool   // the listener is closed on purpose
 	leaving atomic.Bool   // every response asks its client to leave
 	counts  bool          // its calls are those of MCP
+	shared  bool          // somebody else has the listener too and goes on with it
 	calls   atomic.Int64  // requests that are being answered, but those that only wait (GET)
 	last    atomic.Int64  // Unix nanoseconds; when one has ended, while leaving
 }
@@ -85,6 +86,9 @@ func (s *serving) ended() {
 // wish to leave. It returns when grace ends, if that is sooner.
 func (s *serving) leave(grace context.Context) {
 	s.last.Store(time.Now().UnixNano())
+	if !s.shared {
+		s.emptyBacklog(grace)
+	}
 	s.closeListener()
 	// Only now: who is asked earlier comes back just when the listener closes, and a
 	// connection that nobody has accepted by then is reset.
@@ -101,6 +105,22 @@ func (s *serving) leave(grace context.Context) {
 			return
 		}
 	}
+}
+
+// emptyBacklog waits until everything that has connected is accepted.
+func (s *serving) emptyBacklog(grace context.Context) {
+	tick := time.NewTicker(time.Millisecond) // an empty queue has no event
+	defer tick.Stop()
+	late := time.After(linger) // more connections wait than the node takes
+	emptyBacklog(s.ln.Listener, func() bool {
+		select {
+		case <-tick.C:
+			return true
+		case <-late:
+		case <-grace.Done():
+		}
+		return false
+	})
 }
 
 // closeListener closes the listener and nothing else.
