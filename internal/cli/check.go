@@ -184,7 +184,7 @@ func (cmd *configShowCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return a.asJSON(shown(src.cfg))
+	return a.asJSON(src.cfg.Shown())
 }
 
 type configSchemaCmd struct{}

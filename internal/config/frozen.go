@@ -39,7 +39,7 @@ func (c *Config) Frozen(next *Config, path string, text []byte) error {
 func locate(path string, text []byte, key string) (line, column int) {
 	d := newDecoder(path, nil)
 	n := d.parseYAML(text)
-	for _, part := range strings.Split(key, ".") {
+	for part := range strings.SplitSeq(key, ".") {
 		if n == nil || n.kind != object {
 			return 0, 0
 		}

@@ -23,7 +23,8 @@ func TestLargeResult(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := res.Content[0].(*mcp.TextContent).Text
+			var got strings.Builder
+			got.WriteString(res.Content[0].(*mcp.TextContent).Text)
 			for uri := link.FindString(res.Text()); uri != ""; {
 				page, err := c.ReadResource(t.Context(), uri, nil)
 				if err != nil {
@@ -32,14 +33,14 @@ func TestLargeResult(t *testing.T) {
 				uri = ""
 				for i, content := range page.Contents {
 					if i == 0 {
-						got += content.Text
+						got.WriteString(content.Text)
 					} else {
 						uri = content.URI
 					}
 				}
 			}
-			if got != long {
-				t.Errorf("%s%s: %d bytes, want %d", era, path, len(got), len(long))
+			if got.String() != long {
+				t.Errorf("%s%s: %d bytes, want %d", era, path, len(got.String()), len(long))
 			}
 		}
 	}

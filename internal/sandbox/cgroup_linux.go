@@ -158,7 +158,7 @@ func passOn(dir string) error {
 		return err
 	}
 	var errs []error
-	for _, c := range strings.Fields(string(has)) {
+	for c := range strings.FieldsSeq(string(has)) {
 		for _, ours := range controllerOf {
 			if c == ours {
 				errs = append(errs, os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0))

@@ -83,8 +83,7 @@ func (u *Upstream) watchIdle() (stop func()) {
 	defer u.mu.Unlock()
 	u.used = time.Now()
 	over := false
-	var look func()
-	look = func() {
+	look := func() {
 		rest := u.rest()
 		u.mu.Lock()
 		defer u.mu.Unlock()

@@ -161,7 +161,7 @@ func TestEveryFaultIsSomewhere(t *testing.T) {
 		known[f.id], known[f.id+f.name] = true, true
 	}
 	for _, e := range elsewhere {
-		for _, id := range strings.Split(e.ids, ", ") {
+		for id := range strings.SplitSeq(e.ids, ", ") {
 			if known[id] {
 				t.Errorf("%s is in the suite and elsewhere", id)
 			}

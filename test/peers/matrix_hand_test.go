@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -136,9 +137,7 @@ func (h *hand) ask(ctx context.Context, method, name string, params map[string]a
 		if name != "" {
 			all["Mcp-Name"] = name
 		}
-		for key, value := range header {
-			all[key] = value
-		}
+		maps.Copy(all, header)
 	}
 	replies, err := h.post(ctx, h.message(method, params), all)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -59,9 +60,7 @@ type Outcome struct {
 func (c *Caller) Call(ctx context.Context, tool string, args map[string]any) Outcome {
 	id, nonce := c.next()
 	all := map[string]any{"nonce": nonce}
-	for k, v := range args {
-		all[k] = v
-	}
+	maps.Copy(all, args)
 	return c.request(ctx, Event{ID: id, Nonce: nonce}, "tools/call", tool, map[string]any{"name": tool, "arguments": all})
 }
 
