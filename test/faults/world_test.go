@@ -425,32 +425,14 @@ func (w *world) holds() held {
 	if err != nil {
 		w.Skipf("descriptors cannot be counted here: %v", err)
 	}
-	return held{st.Goroutines, len(files), len(children(pid))}
-}
-
-// children are the processes whose parent is pid.
-func children(pid int) (list []int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has just ended
-		}
-		// pid (name) state parent ...; a name may have spaces and parentheses
-		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) && fields[0] != "Z" {
-			child, _ := strconv.Atoi(strings.Split(path, "/")[2])
-			list = append(list, child)
-		}
-	}
-	return list
+	return held{st.Goroutines, len(files), len(peers.Children(pid))}
 }
 
 // family is the node's children, and theirs.
 func (w *world) family() []int {
-	list := children(w.node.Process.Pid)
+	list := peers.Children(w.node.Process.Pid)
 	for i := 0; i < len(list); i++ {
-		list = append(list, children(list[i])...)
+		list = append(list, peers.Children(list[i])...)
 	}
 	return list
 }

@@ -3,11 +3,10 @@ package long
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairlead-mcp/fairlead/test/internal/peers"
 )
 
 // baseline is what a node holds while nobody uses it.
@@ -59,7 +58,7 @@ func (s *soak) settled(t *testing.T, limit *baseline) (now baseline) {
 			t.Skipf("descriptors cannot be counted here: %v", err)
 		}
 		last := now
-		now = baseline{st.Goroutines, len(files), children(pid)}
+		now = baseline{st.Goroutines, len(files), len(peers.Children(pid))}
 		if same++; now != last {
 			same = 0
 		}
@@ -69,21 +68,4 @@ func (s *soak) settled(t *testing.T, limit *baseline) (now baseline) {
 		time.Sleep(100 * time.Millisecond) // nothing tells that the last one has gone
 	}
 	return now
-}
-
-// children counts the processes whose parent is pid.
-func children(pid int) (n int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has just ended
-		}
-		// pid (name) state parent ...; a name may have spaces and parentheses
-		_, rest, _ := strings.Cut(string(raw), ") ")
-		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
-			n++
-		}
-	}
-	return n
 }
